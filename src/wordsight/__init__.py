@@ -1,0 +1,41 @@
+"""Teach a vision model with words, then ask it anything in words.
+
+    import wordsight as ws
+    model = ws.load("mini")
+    clf = ws.ZeroShotClassifier(model, ["cat", "dog"])
+    clf.predict(["a.jpg", "b.jpg"])
+
+Nothing heavy is imported until it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wordsight.commands.align import align as align
+    from wordsight.engine import Model as Model
+    from wordsight.engine import load as load
+    from wordsight.train.teach import teach as teach
+    from wordsight.transfer import ZeroShotClassifier as ZeroShotClassifier
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Model": "wordsight.engine",
+    "ZeroShotClassifier": "wordsight.transfer",
+    "align": "wordsight.commands.align",
+    "load": "wordsight.engine",
+    "teach": "wordsight.train.teach",
+}
+
+__all__ = ["Model", "ZeroShotClassifier", "__version__", "align", "load", "teach"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'wordsight' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

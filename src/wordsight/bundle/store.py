@@ -1,0 +1,179 @@
+"""Writing, opening and verifying bundles.
+
+my-model/
+  config.json        schema version, preprocessing, tokenizer rules, similarity, provenance
+  image.onnx         towers with their heads, for the engines that need no torch
+  text.onnx
+  model.safetensors  weights for the torch engine; a bundle has this, or the two graphs, or all
+  tokenizer.json     Hugging Face `tokenizers` format
+  prompts.toml       default templates per language
+  README.md          model card
+  SHA256SUMS         written last; a folder without it is not a bundle
+  run/               how it was learnt: settings, metrics, report; not part of the model
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wordsight.bundle.onnx_file import check_onnx
+from wordsight.bundle.prompts import Prompts, read_prompts
+from wordsight.bundle.schema import BundleConfig, read_config
+from wordsight.bundle.tensors import check_safetensors
+from wordsight.errors import BundleError
+from wordsight.files import atomic_folder, recover_folder, sha256
+from wordsight.text import Tokenizer
+
+SUMS = "SHA256SUMS"
+CONFIG = "config.json"
+IMAGE_GRAPH = "image.onnx"
+TEXT_GRAPH = "text.onnx"
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+PROMPTS = "prompts.toml"
+CARD = "README.md"
+RUN = "run"
+
+KNOWN = (CONFIG, IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS, TOKENIZER, PROMPTS, CARD)
+REQUIRED = (CONFIG, TOKENIZER)
+MAX_SUMS_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified model folder."""
+
+    path: Path
+    config: BundleConfig
+    files: Mapping[str, str]
+    """SHA-256 of every file, by name."""
+
+    def has(self, name: str) -> bool:
+        """Say whether the bundle holds the file."""
+        return name in self.files
+
+    @property
+    def has_graphs(self) -> bool:
+        """Whether it runs on the engines that need no torch."""
+        return self.has(IMAGE_GRAPH) and self.has(TEXT_GRAPH)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it runs on the torch engine."""
+        return self.has(WEIGHTS)
+
+    def tokenizer(self) -> Tokenizer:
+        """Load the tokenizer."""
+        return Tokenizer.from_file(self.path / TOKENIZER, self.config.tokenizer)
+
+    def prompts(self) -> Prompts:
+        """Load the default templates; without the file, the name alone is the sentence."""
+        return read_prompts(self.path / PROMPTS) if self.has(PROMPTS) else Prompts()
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Open a model folder after checking every byte of it; nothing in it is ever executed.
+
+    Raises:
+        BundleError: if it is not a bundle, or a file is missing, damaged, unexpected or hostile;
+            the message names the file.
+    """
+    recover_folder(path)
+    if not path.is_dir():
+        raise BundleError(
+            f"{path}: there is no such folder", hint="give a bundle folder, or the name 'mini'"
+        )
+    files = _read_sums(path)
+    for name, expected in files.items():
+        file = path / name
+        if file.is_symlink() or not file.is_file():
+            raise BundleError(f"{file}: missing, or not a plain file", hint="copy the model again")
+        if sha256(file) != expected:
+            raise BundleError(
+                f"{file}: damaged or changed: its checksum is not the one in {SUMS}",
+                hint="copy the model again from where it was made",
+            )
+    bundle = Bundle(path=path, config=read_config(path / CONFIG), files=files)
+    if not (bundle.has_graphs or bundle.has_weights):
+        raise BundleError(
+            f"{path}: holds no weights: expected {IMAGE_GRAPH} and {TEXT_GRAPH}, or {WEIGHTS}"
+        )
+    for name in (IMAGE_GRAPH, TEXT_GRAPH):
+        if bundle.has(name):
+            check_onnx(path / name)
+    if bundle.has_weights:
+        check_safetensors(path / WEIGHTS)
+    return bundle
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    sums = path / SUMS
+    if sums.is_symlink() or not sums.is_file():
+        raise BundleError(
+            f"{path}: not a bundle: it has no {SUMS}",
+            hint="the folder may be half copied, or another kind of checkpoint",
+        )
+    if sums.stat().st_size > MAX_SUMS_BYTES:
+        raise BundleError(f"{sums}: larger than the {MAX_SUMS_BYTES} bytes it may have")
+    files: dict[str, str] = {}
+    for number, line in enumerate(sums.read_bytes().decode(errors="replace").splitlines(), 1):
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise BundleError(f"{sums}: line {number} is not 'checksum  name': {line[:80]!r}")
+        if name not in KNOWN or name in files:
+            raise BundleError(f"{sums}: line {number} names {name[:80]!r}, not a file of a bundle")
+        files[name] = digest
+    for name in REQUIRED:
+        if name not in files:
+            raise BundleError(f"{path}: {name} is missing from {SUMS}")
+    return files
+
+
+def write_bundle(
+    path: Path,
+    config: BundleConfig,
+    files: Mapping[str, bytes],
+    *,
+    run: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Write a model folder in one step: the whole of it appears, or nothing does.
+
+    Args:
+        path: folder to make; a bundle that stands there is replaced.
+        config: becomes config.json.
+        files: content of the other files by name, out of those the module docstring lists.
+        run: text files of the subfolder `run/`, which tells how the model came about.
+
+    Raises:
+        BundleError: if `path` is a folder that is not a bundle, so that nothing else is lost.
+    """
+    unknown = [name for name in files if name not in KNOWN or name == CONFIG]
+    if unknown:
+        raise ValueError(f"not files of a bundle: {unknown}")
+    check_replaceable(path)
+    with atomic_folder(path) as part:
+        content = {CONFIG: config.to_json().encode(), **files}
+        for name, data in content.items():
+            (part / name).write_bytes(data)
+        lines = [f"{sha256(part / name)}  {name}\n" for name in sorted(content)]
+        if run:
+            (part / RUN).mkdir()
+            for name, text in run.items():
+                (part / RUN / name).write_text(text, encoding="utf-8")
+        (part / SUMS).write_text("".join(lines))
+    return open_bundle(path)
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace anything but a bundle or an empty folder.
+
+    Raises:
+        BundleError: if something else stands at `path`.
+    """
+    if not path.exists():
+        return
+    if not path.is_dir() or (any(path.iterdir()) and not (path / SUMS).is_file()):
+        raise BundleError(
+            f"{path}: exists and is not a model folder, so it will not be replaced",
+            hint="choose another --out, or remove it yourself",
+        )

@@ -1,0 +1,1 @@
+"""One function per command: composes the layers below, knows nothing of the command line."""

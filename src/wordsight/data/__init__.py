@@ -1,0 +1,23 @@
+"""Pairs of pictures and sentences: reading, splitting, ordering, and which belong together."""
+
+from wordsight.data.order import epoch_order
+from wordsight.data.pairs import Pair, Pairs, read_pairs, rejected_lines
+from wordsight.data.positives import Positives, find_positives, sentence_key
+from wordsight.data.rows import BadRow
+from wordsight.data.split import Leaks, Split, find_leaks, split_pairs
+
+__all__ = [
+    "BadRow",
+    "Leaks",
+    "Pair",
+    "Pairs",
+    "Positives",
+    "Split",
+    "epoch_order",
+    "find_leaks",
+    "find_positives",
+    "read_pairs",
+    "rejected_lines",
+    "sentence_key",
+    "split_pairs",
+]

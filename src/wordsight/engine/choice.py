@@ -1,0 +1,92 @@
+"""Which engine runs a bundle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wordsight.bundle import Bundle
+from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH
+from wordsight.engine.runner import Runner
+from wordsight.errors import InputError, MissingError
+from wordsight.packages import is_installed
+
+EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
+
+FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
+"""Measured order on CPUs (docs/decisions.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Both towers of a model on one engine."""
+
+    name: str
+    image: Runner
+    text: Runner
+
+
+def usable_engines(bundle: Bundle) -> tuple[str, ...]:
+    """List the engines that this machine has and this bundle has files for, fastest first."""
+    fitting = {
+        "openvino": bundle.has_graphs,
+        "onnxruntime": bundle.has_graphs,
+        "torch": bundle.has_weights,
+    }
+    return tuple(name for name in FASTEST_FIRST if fitting[name] and is_installed(name))
+
+
+def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = None) -> Engine:
+    """Open both towers of a bundle on an engine; "auto" takes the fastest that works here.
+
+    Raises:
+        InputError: if there is no engine of that name.
+        MissingError: if the engine is not installed, or the bundle has no files for it.
+    """
+    if name not in ("auto", *FASTEST_FIRST):
+        raise InputError(
+            f"there is no engine {name!r}", hint=f"choose auto, {', '.join(FASTEST_FIRST)}"
+        )
+    usable = usable_engines(bundle)
+    chosen = next(iter(usable), None) if name == "auto" else name
+    if chosen is None or chosen not in usable:
+        raise MissingError(
+            f"{bundle.path}: cannot run on {name}: {_why(bundle, name)}", hint=_hint(usable)
+        )
+    if chosen == "torch":
+        from wordsight.engine.torch import torch_runners
+
+        image, text = torch_runners(bundle)
+        return Engine("torch", image, text)
+    return Engine(
+        chosen,
+        open_graph(bundle.path / IMAGE_GRAPH, chosen, threads=threads),
+        open_graph(bundle.path / TEXT_GRAPH, chosen, threads=threads),
+    )
+
+
+def _why(bundle: Bundle, name: str) -> str:
+    if name != "auto" and not is_installed(name):
+        return f"the package {name} is not installed"
+    if name == "torch":
+        return "the bundle holds no torch weights (model.safetensors)"
+    if name == "auto" and bundle.has_weights:
+        return "it has only torch weights, and torch is not installed"
+    return "the bundle holds no ONNX towers"
+
+
+def _hint(usable: Sequence[str]) -> str:
+    if usable:
+        return f"engines that work here: {', '.join(usable)}"
+    return 'pip install "wordsight[torch]"'
+
+
+def open_graph(path: Path, engine: str = "auto", *, threads: int | None = None) -> Runner:
+    """Open one ONNX file on an engine; "auto" takes the fastest that is installed."""
+    if engine == "openvino" or (engine == "auto" and is_installed("openvino")):
+        from wordsight.engine.openvino import OpenVinoRunner
+
+        return OpenVinoRunner(path, threads=threads)
+    from wordsight.engine.onnx_runtime import OnnxRuntimeRunner
+
+    return OnnxRuntimeRunner(path, threads=threads)

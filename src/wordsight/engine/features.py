@@ -1,0 +1,95 @@
+"""What frozen towers say, kept on disk so that it is computed once.
+
+A store is a folder of segments. A segment is one .npy file of rows (key, value); its name is the
+checksum of its content. Segments are only ever added, each in one step, so a killed run loses at
+most the pictures since the last one, and several processes may share a store. A damaged segment is
+named, left alone and computed again.
+
+The key of a row is the SHA-256 of the bytes of the picture or sentence; the folder's
+name stands for the tower and the preprocessing. Values are float16: features feed a small head,
+which notices no difference.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordsight.files import write_bytes
+
+KEY_BYTES = 32
+SEGMENT_ROWS = 1024
+
+
+def content_key(content: bytes) -> bytes:
+    """Return the key of a picture file, or of a sentence in UTF-8."""
+    return hashlib.sha256(content).digest()
+
+
+class FeatureStore:
+    """Rows of float16 by key, in one folder."""
+
+    def __init__(self, folder: Path, width: int):
+        self.folder = folder
+        self.width = width
+        self.damaged: list[Path] = []
+        self._type = np.dtype([("key", np.uint8, (KEY_BYTES,)), ("value", np.float16, (width,))])
+        self._rows: dict[bytes, NDArray[np.float16]] = {}
+        self._new: list[bytes] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.glob("*.npy")):
+            self._read(path)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, rows: Mapping[bytes, NDArray[np.floating]]) -> None:
+        """Remember rows; a full segment goes to disk at once, the rest with `flush`."""
+        for key, value in rows.items():
+            if key not in self._rows:
+                self._rows[key] = value.astype(np.float16)
+                self._new.append(key)
+        if len(self._new) >= SEGMENT_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put all rows on disk."""
+        if not self._new:
+            return
+        segment = np.empty(len(self._new), self._type)
+        for place, key in enumerate(self._new):
+            segment[place] = (np.frombuffer(key, np.uint8), self._rows[key])
+        buffer = io.BytesIO()
+        np.save(buffer, segment, allow_pickle=False)
+        content = buffer.getvalue()
+        write_bytes(self.folder / f"{_name(content)}.npy", content)
+        self._new.clear()
+
+    def take(self, keys: Sequence[bytes]) -> NDArray[np.float32]:
+        """Return the rows of `keys`, (N, width) float32."""
+        rows = np.empty((len(keys), self.width), np.float32)
+        for place, key in enumerate(keys):
+            rows[place] = self._rows[key]
+        return rows
+
+    def _read(self, path: Path) -> None:
+        content = path.read_bytes()
+        if _name(content) != path.stem:
+            self.damaged.append(path)
+            return
+        segment = np.load(io.BytesIO(content), allow_pickle=False)
+        if segment.dtype != self._type:
+            self.damaged.append(path)
+            return
+        for key, value in zip(segment["key"], segment["value"], strict=True):
+            self._rows[key.tobytes()] = value
+
+
+def _name(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -1,0 +1,30 @@
+"""The one interface of all engines: a graph that maps one batch to named arrays.
+
+Shape letters: N batch, S image side, L tokens, E joint space, D features, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+EMBEDDING = "embedding"
+"""(N, E) unit vectors: the output every tower with a head has."""
+FEATURES = "features"
+"""(N, D) what the frozen tower says before its head."""
+LOGITS = "logits"
+"""(N, K) class scores of a supervised image tower."""
+
+
+class Runner(Protocol):
+    """One tower on one engine."""
+
+    outputs: tuple[str, ...]
+    """Names of the arrays it can return."""
+
+    def run(
+        self, batch: NDArray[Any], outputs: Sequence[str] = (EMBEDDING,)
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Map pixels (N, 3, S, S) float32, or token ids (N, L) int64, to the arrays named."""
+        ...

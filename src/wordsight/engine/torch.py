@@ -1,0 +1,43 @@
+"""Towers on torch, from model.safetensors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordsight.bundle import Bundle
+from wordsight.engine.runner import EMBEDDING
+from wordsight.packages import require
+
+
+class TorchRunner:
+    """One tower with its head, as a torch module."""
+
+    def __init__(self, module: Any):
+        """Wrap a module whose forward returns a dict of named tensors."""
+        self._torch = require("torch", extra="torch")
+        self._module = module
+        self.outputs: tuple[str, ...] = module.outputs
+
+    def run(
+        self, batch: NDArray[Any], outputs: Sequence[str] = (EMBEDDING,)
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Run a batch."""
+        with self._torch.inference_mode():
+            arrays = self._module(self._torch.from_numpy(batch))
+        return {name: arrays[name].numpy() for name in outputs}
+
+
+def torch_runners(bundle: Bundle) -> tuple[TorchRunner, TorchRunner]:
+    """Build both towers of a bundle from its weights.
+
+    Raises:
+        BundleError: if the weights do not fit the architecture in config.json.
+        MissingError: if torch is not installed.
+    """
+    require("torch", extra="torch")
+    from wordsight.model.two_tower import load_towers
+
+    image, text = load_towers(bundle)
+    return TorchRunner(image), TorchRunner(text)

@@ -1,0 +1,1 @@
+"""What the space is, in torch: towers, heads and losses."""

@@ -1,0 +1,103 @@
+"""Storing the weights of an ONNX graph in fewer bytes, computing in float32 all the same.
+
+A weight becomes float16, or int8 with one scale per output channel, followed in the graph by the
+cast (and multiplication) that restores it; engines fold these when they load the graph. Activations
+stay float32, so a row never depends on its batch-mates, as it does under dynamic quantisation.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordsight.model.graph import HEAD
+from wordsight.packages import require
+
+Precision = Literal["float32", "float16", "int8"]
+
+SMALLEST = 1024
+"""Weights of fewer values stay as they are: they weigh nothing and may be sensitive."""
+
+
+def compress(model: Any, precision: Precision) -> Any:
+    """Return a copy of a graph whose large float32 weights are stored as `precision`.
+
+    int8 is for matrices and convolutions; the head of a model, and any other tensor, are stored as
+    float16 then.
+    """
+    onnx = require("onnx", extra="torch")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if precision == "float32":
+        return copy
+    graph = copy.graph
+    axes = _channel_axes(graph)
+    initializers: list[Any] = []
+    nodes: list[Any] = []
+    for entry in graph.initializer:
+        if entry.data_type != onnx.TensorProto.FLOAT or np.prod(entry.dims) < SMALLEST:
+            initializers.append(entry)
+            continue
+        value = onnx.numpy_helper.to_array(entry)
+        is_quantised = (
+            precision == "int8" and entry.name in axes and not entry.name.startswith(HEAD)
+        )
+        if is_quantised:
+            stored, added = _as_int8(onnx, entry.name, value, axes[entry.name])
+        else:
+            stored, added = _as_half(onnx, entry.name, value)
+        initializers.extend(stored)
+        nodes.extend(added)
+    nodes.extend(graph.node)
+    del graph.initializer[:]
+    del graph.node[:]
+    graph.initializer.extend(initializers)
+    graph.node.extend(nodes)
+    return copy
+
+
+def _channel_axes(graph: Any) -> dict[str, int]:
+    """Map each weight of a matrix product, convolution or lookup to its axis of channels."""
+    axes: dict[str, int] = {}
+    for node in graph.node:
+        if node.op_type == "MatMul":
+            axes[node.input[1]] = -1
+        elif node.op_type in ("Conv", "Gather"):
+            axes[node.input[0 if node.op_type == "Gather" else 1]] = 0
+        elif node.op_type == "Gemm":
+            transposed = any(a.name == "transB" and a.i for a in node.attribute)
+            axes[node.input[1]] = 0 if transposed else -1
+    return axes
+
+
+def _as_half(onnx: Any, name: str, value: NDArray[np.float32]) -> tuple[list[Any], list[Any]]:
+    half = onnx.numpy_helper.from_array(value.astype(np.float16), f"{name}.half")
+    cast = onnx.helper.make_node(
+        "Cast", [half.name], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT
+    )
+    return [half], [cast]
+
+
+def _as_int8(
+    onnx: Any, name: str, value: NDArray[np.float32], axis: int
+) -> tuple[list[Any], list[Any]]:
+    others = tuple(place for place in range(value.ndim) if place != axis % value.ndim)
+    scale = np.abs(value).max(axis=others, keepdims=True) / 127
+    scale = np.where(scale == 0, 1, scale).astype(np.float32)
+    levels = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
+    stored = [
+        onnx.numpy_helper.from_array(levels, f"{name}.int8"),
+        onnx.numpy_helper.from_array(scale, f"{name}.scale"),
+    ]
+    restored = f"{name}.restored"
+    added = [
+        onnx.helper.make_node(
+            "Cast",
+            [f"{name}.int8"],
+            [restored],
+            name=f"{name}.cast",
+            to=onnx.TensorProto.FLOAT,
+        ),
+        onnx.helper.make_node("Mul", [restored, f"{name}.scale"], [name], name=f"{name}.multiply"),
+    ]
+    return stored, added

@@ -1,0 +1,191 @@
+"""From towers and heads to self-contained ONNX graphs.
+
+A tower is exported once; a head is appended to its graph node by node, under names that start with
+`head.`, so that it can be found, read back and replaced later without the tower being touched.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wordsight.engine.runner import EMBEDDING, FEATURES, LOGITS
+from wordsight.errors import BundleError
+from wordsight.model.heads import ImageHead, TextHead
+from wordsight.packages import require
+
+HEAD = "head."
+OPSET = 18
+
+
+def export_tower(
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    *,
+    outputs: Sequence[str],
+    dynamic_axes: Sequence[str],
+) -> None:
+    """Write a torch tower as ONNX with weights inside.
+
+    Args:
+        module: maps one tensor to one tensor, or to a tuple of them.
+        example: an input of at least two rows.
+        path: file to write.
+        outputs: a name for each output.
+        dynamic_axes: names of the leading axes that may have any size, such as ("batch", "length").
+    """
+    torch = require("torch", extra="torch")
+    require("onnxscript", extra="torch")
+    axes = {place: torch.export.Dim(name) for place, name in enumerate(dynamic_axes)}
+    program = torch.onnx.export(
+        module.eval(),
+        (example,),
+        dynamo=True,
+        verbose=False,
+        opset_version=OPSET,
+        input_names=["tokens" if "length" in dynamic_axes else "pixels"],
+        output_names=list(outputs),
+        dynamic_shapes=(axes,),
+    )
+    program.save(str(path), external_data=False)
+
+
+def read_graph(path: Path) -> Any:
+    """Read an ONNX model.
+
+    Raises:
+        BundleError: if the file is not one.
+    """
+    onnx = require("onnx", extra="torch")
+    decode_error = require("google.protobuf.message", extra="torch").DecodeError
+    try:
+        return onnx.load(str(path), load_external_data=False)
+    except (decode_error, OSError) as error:
+        raise BundleError(f"{path}: cannot be read as ONNX: {error}") from None
+
+
+class GraphWriter:
+    """Appends nodes and weights to the graph of an ONNX model."""
+
+    def __init__(self, model: Any):
+        self._onnx = require("onnx", extra="torch")
+        self.model = model
+
+    def constant(self, name: str, value: Any) -> str:
+        """Store a weight under `head.<name>`."""
+        array = np.asarray(value.detach().numpy() if isinstance(value, Tensor) else value)
+        tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), HEAD + name)
+        self.model.graph.initializer.append(tensor)
+        return HEAD + name
+
+    def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Append a node whose result is called `head.<name>`."""
+        node = self._onnx.helper.make_node(
+            operator, list(inputs), [HEAD + name], name=HEAD + name, **attributes
+        )
+        self.model.graph.node.append(node)
+        return HEAD + name
+
+    def finish(self, value: str, width: int) -> None:
+        """Normalise `value` to unit length, and make it the output `embedding`."""
+        length = self.node("ReduceL2", [value, self.constant("axis", np.array([-1]))], "length")
+        floor = self.constant("floor", np.float32(1e-12))
+        length = self.node("Max", [length, floor], "positive_length")
+        node = self._onnx.helper.make_node(
+            "Div", [value, length], [EMBEDDING], name=HEAD + EMBEDDING
+        )
+        self.model.graph.node.append(node)
+        info = self._onnx.helper.make_tensor_value_info(
+            EMBEDDING, self._onnx.TensorProto.FLOAT, ["batch", width]
+        )
+        self.model.graph.output.insert(0, info)
+
+
+def attach_head(tower: Any, head: ImageHead | TextHead) -> Any:
+    """Return a copy of a tower's graph with `head` appended; a head it already has is replaced.
+
+    The tower must have the output `features`, and `logits` if the head has a class branch.
+    """
+    model = detach_head(tower)
+    writer = GraphWriter(model)
+    if isinstance(head, TextHead):
+        mean = writer.constant("mean", head.mean)
+        x = writer.node("Sub", [FEATURES, mean], "centred")
+        weight = writer.constant("linear.weight", head.linear.weight.mT)
+        writer.finish(writer.node("MatMul", [x, weight], "projected"), head.linear.out_features)
+        return model
+    x = writer.node("Sub", [FEATURES, writer.constant("mean", head.mean)], "centred")
+    x = writer.node("Div", [x, writer.constant("deviation", head.deviation)], "standardised")
+    weight = writer.constant("linear.weight", head.linear.weight.mT)
+    x = writer.node("MatMul", [x, weight], "projected")
+    x = writer.node("Add", [x, writer.constant("linear.bias", head.linear.bias)], "shifted")
+    if head.classes is not None:
+        sharp = writer.node("Mul", [LOGITS, writer.constant("sharpness", head.sharpness)], "sharp")
+        probability = writer.node("Softmax", [sharp], "probability", axis=-1)
+        weight = writer.constant("classes.weight", head.classes.weight.mT)
+        named = writer.node("MatMul", [probability, weight], "named")
+        x = writer.node("Add", [x, named], "sum")
+    writer.finish(x, head.linear.out_features)
+    return model
+
+
+def detach_head(model: Any) -> Any:
+    """Return a copy of a graph without its head: outputs `features` and perhaps `logits`."""
+    onnx = require("onnx", extra="torch")
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    for entries in (graph.node, graph.initializer):
+        kept = [entry for entry in entries if not entry.name.startswith(HEAD)]
+        del entries[:]
+        entries.extend(kept)
+    kept = [output for output in graph.output if output.name != EMBEDDING]
+    del graph.output[:]
+    graph.output.extend(kept)
+    return copy
+
+
+def head_weights(model: Any) -> dict[str, NDArray[np.float32]]:
+    """Return the weights of a graph's head by name, without `head.`; empty if it has no head."""
+    onnx = require("onnx", extra="torch")
+    return {
+        entry.name.removeprefix(HEAD): onnx.numpy_helper.to_array(entry).astype(np.float32)
+        for entry in model.graph.initializer
+        if entry.name.startswith(HEAD)
+    }
+
+
+def read_image_head(model: Any) -> ImageHead | None:
+    """Rebuild the head of an image graph as a torch module; None if it has none."""
+    weights = head_weights(model)
+    if "linear.bias" not in weights:
+        return None
+    num_features, embed_dim = weights["linear.weight"].shape
+    num_classes = len(weights.get("classes.weight", ()))
+    head = ImageHead(num_features, num_classes, embed_dim)
+    _fill(head, weights)
+    return head
+
+
+def read_text_head(model: Any) -> TextHead | None:
+    """Rebuild the head of a text graph as a torch module; None if it has none."""
+    weights = head_weights(model)
+    if "linear.weight" not in weights:
+        return None
+    head = TextHead(*weights["linear.weight"].shape)
+    _fill(head, weights)
+    return head
+
+
+def _fill(head: nn.Module, weights: dict[str, NDArray[np.float32]]) -> None:
+    torch = require("torch", extra="torch")
+    state: dict[str, Tensor] = {}
+    for name in head.state_dict():
+        value = weights[name].T if name.endswith(".weight") else weights[name]
+        state[name] = torch.from_numpy(np.ascontiguousarray(value))
+    head.load_state_dict(state)
+    head.eval()

@@ -1,0 +1,181 @@
+"""One tokenizer.json, opened with care: it may be foreign, and so may the text it is given.
+
+Two promises hold for any tokenizer.json. What it calls truncation, padding and post-processing is
+not applied: `Tokenizer` does those itself, in the open. And no text produces a control token: a
+user who writes `[SEP]` or `<|endoftext|>` has written characters, not a command to the model.
+"""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import Encoding, models
+from tokenizers import Tokenizer as RustTokenizer
+
+from wordsight.errors import TextError
+from wordsight.text.bpe import PATTERN
+
+MAX_BYTES = 64 << 20  # the largest in common use, with 256k entries, have about 35 MB
+MAX_WORDS = 50_000
+MAX_WORD_CHARACTERS = 40
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spelling:
+    """How one text is cut: `text` as it was read, and per token its id, word and place in it."""
+
+    text: str
+    ids: list[int]
+    words: list[int | None]
+    spans: list[tuple[int, int]]
+
+
+class Backend:
+    """Text to ids, and nothing else: no cleaning, no control tokens, no padding.
+
+    A tokenizer that never joins characters across a space gives a sentence the ids of its words
+    one after the other. For those (BERT's and CLIP's) the ids of up to 50000 words are kept,
+    because captions repeat a few thousand words.
+    """
+
+    def __init__(self, content: bytes, *, control_ids: frozenset[int]):
+        """Open the bytes of a tokenizer.json.
+
+        Args:
+            content: the file. It is data, and running it cannot run code, but its regular
+                expressions run: one written to be slow makes encoding slow.
+            control_ids: ids that no text may produce, beside the file's own special tokens.
+
+        Raises:
+            TextError: if it is too large, or not a tokenizer.json.
+        """
+        if len(content) > MAX_BYTES:
+            raise TextError(
+                f"tokenizer.json has {len(content)} bytes, the limit is {MAX_BYTES} bytes"
+            )
+        with _rust_errors("tokenizer.json cannot be opened"):
+            self._rust = RustTokenizer.from_buffer(content)
+        if getattr(self._rust.model, "dropout", None):
+            raise TextError("tokenizer.json drops merges at random (dropout): ids would not repeat")
+        self._rust.no_truncation()
+        self._rust.no_padding()
+        self._rust.encode_special_tokens = True  # means: special tokens in the text are text
+        added = self._rust.get_added_tokens_decoder()
+        self.unknown_id = self._unknown_id()
+        special = {index for index, token in added.items() if token.special}
+        self._control_ids = (special - {self.unknown_id}) | control_ids
+        self._words: dict[str, tuple[int, ...]] | None = None
+        if len(special) == len(added) and _stops_at_spaces(self._rust):
+            self._words = {}
+
+    def has(self, token_id: int) -> bool:
+        """Tell whether an id is in the vocabulary."""
+        return 0 <= token_id < 1 << 32 and self._rust.id_to_token(token_id) is not None
+
+    def max_id(self) -> int:
+        """Return the largest id of the vocabulary."""
+        return max(self._rust.get_vocab(with_added_tokens=True).values(), default=0)
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of every text.
+
+        Raises:
+            TextError: if the tokenizer fails on one of them.
+        """
+        rows: list[list[int]] = []
+        try:
+            with _rust_errors("the tokenizer failed"):
+                for text in texts:
+                    rows.append(self._ids(text))
+        except TextError as error:
+            raise TextError(f"text {len(rows)}: {error}") from None
+        return rows
+
+    def spell(self, text: str) -> Spelling:
+        """Return ids, words and places; the ids are those of `ids`.
+
+        Raises:
+            TextError: if the tokenizer fails.
+        """
+        with _rust_errors("the tokenizer failed"):
+            text, encoding = self._encode(text)
+            return Spelling(
+                text=text, ids=encoding.ids, words=encoding.word_ids, spans=encoding.offsets
+            )
+
+    def _ids(self, text: str) -> list[int]:
+        known = self._words
+        if known is None:
+            return self._encode(text)[1].ids
+        ids: list[int] = []
+        for word in text.split(" "):
+            found = known.get(word)
+            ids += self._learn(word, known) if found is None else found
+        return ids
+
+    def _learn(self, word: str, known: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+        ids = tuple(self._encode(word)[1].ids)
+        if len(word) <= MAX_WORD_CHARACTERS:
+            if len(known) >= MAX_WORDS:
+                known.clear()
+            known[word] = ids
+        return ids
+
+    def _encode(self, text: str) -> tuple[str, Encoding]:
+        encoding = self._rust.encode(text, add_special_tokens=False)
+        if self._control_ids.isdisjoint(encoding.ids):
+            return text, encoding
+        # Some models hold control tokens as ordinary entries too: a space inside breaks them up.
+        text = self._broken_up(text, encoding)
+        encoding = self._rust.encode(text, add_special_tokens=False)
+        if not self._control_ids.isdisjoint(encoding.ids):
+            raise TextError(f"{text[:80]!r} contains a control token that cannot be read as text")
+        return text, encoding
+
+    def _broken_up(self, text: str, encoding: Encoding) -> str:
+        pairs = zip(encoding.ids, encoding.offsets, strict=True)
+        spans = {span for index, span in pairs if index in self._control_ids}
+        for start, end in sorted(spans, reverse=True):
+            if end - start > 1:
+                text = f"{text[: start + 1]} {text[start + 1 :]}"
+        return text
+
+    def _unknown_id(self) -> int | None:
+        model = self._rust.model
+        if isinstance(model, models.Unigram):  # the one kind that names it by number
+            state: dict[str, Any] = json.loads(model.__getstate__())
+            return state["unk_id"]
+        token: str | None = getattr(model, "unk_token", None)
+        return None if token is None else self._rust.token_to_id(token)
+
+
+def _stops_at_spaces(rust: RustTokenizer) -> bool:
+    if rust.pre_tokenizer is None:
+        return False
+    before: dict[str, Any] = json.loads(rust.pre_tokenizer.__getstate__())
+    if before["type"] == "BertPreTokenizer":
+        normalizer = rust.normalizer
+        return normalizer is None or type(normalizer).__name__ == "BertNormalizer"
+    if before["type"] != "Sequence" or rust.normalizer is not None:
+        return False
+    split = before["pretokenizers"][0]
+    is_clip = split.get("pattern") == {"Regex": PATTERN} and len(before["pretokenizers"]) == 2
+    return is_clip and before["pretokenizers"][1]["type"] == "ByteLevel"
+
+
+@contextmanager
+def _rust_errors(what: str) -> Generator[None]:
+    """Turn the ways in which `tokenizers` fails into TextError.
+
+    It raises ValueError, bare Exception, and for a panic of its Rust code a class that is not an
+    Exception and cannot be imported, only recognised by its module.
+    """
+    try:
+        yield
+    except BaseException as error:
+        kind = type(error)
+        if kind not in (ValueError, Exception) and kind.__module__ != "pyo3_runtime":
+            raise
+        raise TextError(f"{what}: {str(error)[:200]}") from None

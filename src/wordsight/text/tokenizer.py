@@ -1,0 +1,234 @@
+"""From sentences to the rows of ids a text tower reads.
+
+Shape letters: N texts, L tokens of the longest row.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordsight.errors import ConfigError, TextError
+from wordsight.text.backend import MAX_BYTES, Backend, Spelling
+from wordsight.text.clean import Cleaning, clean
+
+MAX_CHARACTERS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenizerRules:
+    """What a model needs to know beside tokenizer.json; a bundle's config.json stores it.
+
+    `context_length` counts the start and end tokens. With `pad_to_context` every row is that long,
+    otherwise as long as the longest text of the batch.
+    """
+
+    cleaning: Cleaning
+    context_length: int
+    pad_id: int
+    start_id: int | None = None
+    end_id: int | None = None
+    pad_to_context: bool = False
+
+    def __post_init__(self) -> None:
+        if self.context_length <= self.num_added:
+            raise ValueError(
+                f"context_length {self.context_length} leaves no room for text; "
+                f"expected more than {self.num_added}"
+            )
+
+    @property
+    def num_added(self) -> int:
+        """Number of control tokens in every row: start and end, where the model has them."""
+        return (self.start_id is not None) + (self.end_id is not None)
+
+
+OPENAI_RULES = TokenizerRules(
+    cleaning="openai",
+    context_length=77,
+    pad_id=0,
+    start_id=49406,
+    end_id=49407,
+    pad_to_context=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truncation:
+    """A text whose end the model will not see.
+
+    `num_kept` and `num_total` count its tokens without start and end. `lost_words` are the words
+    that were cut, the first of them perhaps only in part.
+    """
+
+    index: int
+    text: str
+    num_kept: int
+    num_total: int
+    lost_words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Tokens:
+    """Ids of N texts (N, L), the used length of each row (N,), and what did not fit."""
+
+    ids: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    truncated: tuple[Truncation, ...]
+
+
+class Tokenizer:
+    """Cut sentences into tokens by a tokenizer.json and the rules of a model."""
+
+    def __init__(self, content: bytes, rules: TokenizerRules):
+        self.rules = rules
+        self._content = content
+        control = frozenset(i for i in (rules.start_id, rules.end_id) if i is not None)
+        self._backend = Backend(content, control_ids=control)
+        for token_id in control | {rules.pad_id}:
+            if not self._backend.has(token_id):
+                raise ConfigError(f"token id {token_id} is not in the tokenizer's vocabulary")
+
+    @classmethod
+    def from_bytes(cls, content: bytes, rules: TokenizerRules) -> "Tokenizer":
+        """Open the content of a tokenizer.json.
+
+        Raises:
+            TextError: if it is over 64 MiB or not a tokenizer.json.
+            ConfigError: if an id in `rules` is not in its vocabulary.
+        """
+        return cls(content, rules)
+
+    @classmethod
+    def from_file(cls, path: Path, rules: TokenizerRules) -> "Tokenizer":
+        """Open a tokenizer.json.
+
+        Raises:
+            TextError: if it is over 64 MiB or not a tokenizer.json.
+            ConfigError: if it cannot be read, or an id in `rules` is not in its vocabulary.
+        """
+        try:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: there is no such file") from None
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        try:
+            return cls(content, rules)
+        except TextError as error:
+            raise TextError(f"{path}: {error}") from None
+
+    def to_bytes(self) -> bytes:
+        """Return the tokenizer.json this was opened from, unchanged."""
+        return self._content
+
+    def __reduce__(self) -> tuple[type["Tokenizer"], tuple[bytes, TokenizerRules]]:
+        return Tokenizer, (self._content, self.rules)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Rows the model's embedding table needs: every id is below it."""
+        return self._backend.max_id() + 1
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that stands for words the tokenizer does not know, if it has one."""
+        return self._backend.unknown_id
+
+    def encode(self, texts: Sequence[str]) -> Tokens:
+        """Cut texts into rows of ids: start token, the text, end token, padding.
+
+        A text that does not fit keeps its beginning, and the end token, and is reported in
+        `truncated`. The names of control tokens inside a text are ordinary characters.
+
+        Raises:
+            TextError: naming index and text, for a text that is not a string, holds NUL or a lone
+                surrogate, has over 100000 characters, or has nothing to read after cleaning. An
+                empty label or caption is a mistake, though CLIP itself would embed it.
+        """
+        cleaned = self._cleaned(texts)
+        rows = self._backend.ids(cleaned)
+        room = self.rules.context_length - self.rules.num_added
+        truncated: list[Truncation] = []
+        for index, row in enumerate(rows):
+            if not row:
+                raise TextError(
+                    f"text {index} is {_shown(texts[index])}: there is nothing to read in it; "
+                    "expected at least one word"
+                )
+            if len(row) > room:
+                truncated.append(self._truncation(index, texts[index], cleaned[index], room))
+                rows[index] = row[:room]
+        ids, lengths = self._table(rows)
+        return Tokens(ids=ids, lengths=lengths, truncated=tuple(truncated))
+
+    def spell(self, text: str) -> Spelling:
+        """Show how one text is cut: all its tokens, without start, end, padding and truncation.
+
+        Raises:
+            TextError: as `encode`, except that a text with nothing to read has no tokens.
+        """
+        return self._backend.spell(self._cleaned([text])[0])
+
+    def _cleaned(self, texts: Sequence[str]) -> list[str]:
+        if isinstance(texts, str):
+            raise TextError(f"expected a list of texts, got one text, {_shown(texts)}")
+        for index, text in enumerate(texts):
+            if problem := _problem(text):
+                raise TextError(f"text {index} is {_shown(text)}: {problem}")
+        return [clean(text, self.rules.cleaning) for text in texts]
+
+    def _truncation(self, index: int, text: str, cleaned: str, room: int) -> Truncation:
+        spelling = self._backend.spell(cleaned)
+        return Truncation(
+            index=index,
+            text=text,
+            num_kept=room,
+            num_total=len(spelling.ids),
+            lost_words=_words_from(spelling.text, spelling.spans[room][0]),
+        )
+
+    def _table(self, rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rules = self.rules
+        before = [] if rules.start_id is None else [rules.start_id]
+        after = [] if rules.end_id is None else [rules.end_id]
+        lengths = np.array([len(row) + rules.num_added for row in rows], dtype=np.int64)
+        longest = int(lengths.max(initial=0))
+        width = rules.context_length if rules.pad_to_context else longest
+        ids = np.full((len(rows), width), rules.pad_id, dtype=np.int64)
+        used = np.arange(width) < lengths[:, None]
+        flat = chain.from_iterable(chain(before, row, after) for row in rows)
+        ids[used] = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
+        return ids, lengths
+
+
+def _problem(text: object) -> str:
+    if not isinstance(text, str):
+        return f"expected a string, got {type(text).__name__}"
+    if len(text) > MAX_CHARACTERS:
+        return f"it has {len(text)} characters, the limit is {MAX_CHARACTERS}"
+    if "\0" in text:
+        return "it holds a NUL character"
+    if not text.isascii() and re.search("[\ud800-\udfff]", text):
+        return "it holds half a character (a lone surrogate): it was decoded wrongly"
+    return ""
+
+
+def _shown(text: object) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 60 else shown[:60] + "..."
+
+
+def _words_from(text: str, start: int) -> tuple[str, ...]:
+    """Split the end of `text` into words; one that `start` falls into is taken whole.
+
+    Scripts above U+2E80 (Japanese, Chinese, Korean) are cut between any two characters.
+    """
+    while start > 0 and text[start - 1].isalnum() and text[start - 1] < "\u2e80":
+        start -= 1
+    return tuple(text[start:].split())

@@ -1,0 +1,1 @@
+"""How the space is learnt (torch)."""

@@ -1,0 +1,112 @@
+"""From class descriptions to one unit vector per class: the text tower writes the classifier.
+
+Shape letters: N pictures, C classes, E joint space.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wordsight.bundle.prompts import check_template, fill
+from wordsight.engine.model import Model, Progress
+from wordsight.errors import InputError
+
+Classes = Sequence[str] | Mapping[str, Sequence[str]]
+"""Names, or for each name the sentences that describe it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassVectors:
+    """Unit vectors of classes."""
+
+    names: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    """(C, E)"""
+
+    def cosines(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the cosine of every picture (N, E) with every class, (N, C)."""
+        return np.asarray(embeddings, np.float32) @ self.vectors.T
+
+
+def class_sentences(
+    classes: Classes, templates: Sequence[str] | None, default: Sequence[str]
+) -> dict[str, list[str]]:
+    """Spell out the sentences of every class.
+
+    Names are put into `templates`, or into `default` if none are given. Sentences that the user
+    wrote are taken as they are, unless `templates` are given: then each is put into each.
+
+    Raises:
+        InputError: for fewer than two classes, a name twice, no sentences, or a bad template.
+    """
+    if isinstance(classes, str):
+        raise InputError(f"classes are {classes!r}; expected a list", hint="write ['cat', 'dog']")
+    if isinstance(classes, Mapping):
+        wanted = {name: list(texts) for name, texts in classes.items()}
+        chosen = templates or ("{}",)
+    else:
+        wanted = {name: [name] for name in classes}
+        chosen = templates or default
+        _check_names(list(classes), wanted)
+    if len(wanted) < 2:
+        raise InputError(f"{len(wanted)} class given; expected two or more to choose from")
+    for name, texts in wanted.items():
+        if not texts or not all(text.strip() for text in texts):
+            raise InputError(f"class {name!r} has an empty description, or none")
+    checked = [check_template(template) for template in chosen]
+    return {
+        name: [fill(t, text) for text in texts for t in checked] for name, texts in wanted.items()
+    }
+
+
+def _check_names(names: Sequence[object], wanted: Mapping[str, object]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"class name {name!r} is not text")
+    if len(wanted) < len(names):
+        twice = next(name for name in wanted if names.count(name) > 1)
+        raise InputError(f"class {twice!r} is given twice")
+
+
+def class_vectors(
+    model: Model,
+    classes: Classes,
+    *,
+    templates: Sequence[str] | None = None,
+    language: str = "en",
+    progress: Progress | None = None,
+) -> ClassVectors:
+    """Embed classes: each sentence to unit length, their mean, and that to unit length again.
+
+    This is the prompt ensemble of Radford et al., 2021, section 3.1.4.
+
+    Args:
+        model: supplies the text tower and, where `templates` are not given, its own for `language`.
+        classes: names, or a mapping from names to sentences.
+        templates: sentences with `{}` where the name goes.
+        language: which of the model's default templates to use.
+        progress: called with the number of sentences done and of all.
+    """
+    sentences = class_sentences(classes, templates, model.bundle.prompts().of(language))
+    flat = [text for texts in sentences.values() for text in texts]
+    embedded = model.encode_text(flat, progress=progress)
+    rows: list[NDArray[np.float32]] = []
+    start = 0
+    for texts in sentences.values():
+        rows.append(embedded[start : start + len(texts)].mean(axis=0))
+        start += len(texts)
+    return ClassVectors(tuple(sentences), unit_rows(np.stack(rows)))
+
+
+def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring every row to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths == 0, 1, lengths)
+
+
+def softmax(scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Turn rows of scores into probabilities."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
