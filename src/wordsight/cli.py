@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from wordsight.errors import WordsightError
-from wordsight.terminal import Terminal
+from wordsight.errors import MissingError, WordsightError
 
 FINDINGS = 1
 INTERRUPTED = 130
@@ -22,11 +21,12 @@ Engine = Literal["auto", "onnxruntime", "openvino", "torch"]
 app = App(
     name="wordsight",
     help="Teach a vision model with words, then ask it anything in words.",
+    help_format="plaintext",
     version_flags=["--version"],
 )
 
 
-@app.command
+@app.command(help_format="markdown")
 def classify(
     *photos: str,
     labels: str | None = None,
@@ -56,6 +56,7 @@ def classify(
     from wordsight import load
     from wordsight.commands import classify as command
     from wordsight.images import find_images
+    from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
     wanted = command.read_classes(labels, classes)
@@ -82,7 +83,7 @@ def classify(
         raise SystemExit(FINDINGS)
 
 
-@app.command
+@app.command(help_format="markdown")
 def align(
     pairs: Path,
     /,
@@ -130,6 +131,7 @@ def align(
     from wordsight.commands.align import align as command
     from wordsight.config import load_toml
     from wordsight.data import read_pairs
+    from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
     given = {
@@ -169,7 +171,7 @@ def align(
         raise SystemExit(FINDINGS)
 
 
-@app.command
+@app.command(help_format="markdown")
 def verify(model: str, /, *, lang: Language | None = None) -> None:
     """Check every byte of a bundle, open it, and run it once.
 
@@ -178,12 +180,13 @@ def verify(model: str, /, *, lang: Language | None = None) -> None:
         lang: Language of what people read: en or ja.
     """
     from wordsight.commands.verify import verify as command
+    from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang)
     terminal.verification(command(model))
 
 
-@app.command
+@app.command(help_format="markdown")
 def demo(
     *,
     out: Path = Path("demo-out"),
@@ -198,6 +201,7 @@ def demo(
         open_page: Open the page in the browser at the end.
     """
     from wordsight.demo.story import tell
+    from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang)
     page = tell(out, terminal)
@@ -233,6 +237,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
+    except OSError as error:
+        _complain(f"wordsight: {error.filename or 'this machine'}: {error.strerror or error}")
+        raise SystemExit(MissingError.exit_code) from None
 
 
 def _complain(text: str) -> None:

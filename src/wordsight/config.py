@@ -8,7 +8,7 @@ import difflib
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,18 +108,19 @@ def _convert(hint: Any, value: Any, *, where: str) -> Any:
             raise ConfigError(f"{where}: {value!r} is not allowed", hint=hint_text)
         return value
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected a table, got {value!r}")
-        table = typing.cast(Mapping[str, Any], value)
-        return from_dict(typing.cast(type[Any], hint), table, where=where)
+        return from_dict(typing.cast(type[Any], hint), _table(value, where=where), where=where)
     if origin in (tuple, list):
         return _convert_sequence(origin, arguments, value, where=where)
     if origin is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where}: expected a table, got {value!r}")
-        items = typing.cast(Mapping[str, Any], value).items()
+        items = _table(value, where=where).items()
         return {key: _convert(arguments[1], item, where=f"{where}.{key}") for key, item in items}
     return _convert_scalar(hint, value, where=where)
+
+
+def _table(value: Any, *, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: expected a table, got {value!r}")
+    return typing.cast(Mapping[str, Any], value)
 
 
 def _convert_union(options: list[Any], value: Any, *, where: str) -> Any:
@@ -132,7 +133,7 @@ def _convert_union(options: list[Any], value: Any, *, where: str) -> Any:
 
 
 def _convert_sequence(
-    origin: type[Any], arguments: tuple[Any, ...], value: Any, *, where: str
+    origin: Callable[..., Any], arguments: tuple[Any, ...], value: Any, *, where: str
 ) -> Any:
     if not isinstance(value, (list, tuple)):
         raise ConfigError(f"{where}: expected a list, got {value!r}")
@@ -149,7 +150,10 @@ def _convert_sequence(
 
 def _convert_scalar(hint: Any, value: Any, *, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: the number is too large") from None
     if hint is Path and isinstance(value, str):
         return Path(value)
     is_bool_for_int = hint is int and isinstance(value, bool)

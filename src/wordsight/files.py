@@ -1,5 +1,6 @@
 """Writing files and folders so that a reader sees all of the new content or all of the old."""
 
+import errno
 import glob
 import hashlib
 import os
@@ -12,6 +13,8 @@ from typing import IO
 
 PART = ".part"
 """Ending of what is being written; the name before it says for what, and by which process."""
+ATTEMPTS = 100
+"""How often a folder is put in place when others recover its old content at the same moment."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -77,20 +80,35 @@ def atomic_folder(path: Path) -> Generator[Path]:
     try:
         yield part
         for file in part.rglob("*"):
-            if file.is_file():
+            if file.is_dir():
+                sync_folder(file)
+            else:
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
         part.chmod(0o755)
         sync_folder(part)
-        if path.exists():
-            path.rename(old)
-        part.rename(path)
+        _put_in_place(part, path, old)
         sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         recover_folder(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_in_place(part: Path, path: Path, old: Path) -> None:
+    """Move `path` aside and `part` to `path`, again if somebody recovered the old one meanwhile."""
+    for attempt in range(ATTEMPTS):
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            path.rename(old)
+        try:
+            part.rename(path)
+        except OSError as error:
+            if not _is_taken(error) or attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
 
 
 def recover_folder(path: Path) -> None:
@@ -100,8 +118,16 @@ def recover_folder(path: Path) -> None:
         return
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
-    else:
+        return
+    try:
         old.rename(path)
+    except OSError as error:  # a living process finished first
+        if not (_is_taken(error) or isinstance(error, FileNotFoundError)):
+            raise
+
+
+def _is_taken(error: OSError) -> bool:
+    return error.errno in (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def remove_abandoned(path: Path) -> None:

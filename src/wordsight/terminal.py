@@ -61,6 +61,7 @@ class Terminal:
             BarColumn,
             MofNCompleteColumn,
             Progress,
+            TaskID,
             TextColumn,
             TimeRemainingColumn,
         )
@@ -73,7 +74,7 @@ class Terminal:
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        tasks: dict[str, Any] = {}
+        tasks: dict[str, TaskID] = {}
         with bars:
 
             def update(step: str, done: int, of: int) -> None:

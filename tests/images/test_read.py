@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from tally import COUNT
 from wordsight.errors import ImageError
 from wordsight.images import FORMATS, ImageLimits, open_image
 
@@ -32,6 +33,7 @@ def plain_pillow(data: bytes) -> np.ndarray:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name[:40])
 def test_every_odd_picture_gives_its_stated_outcome(case: Case, tmp_path: Path):
+    COUNT["odd pictures"] += 1
     path = tmp_path / case.name
     case.make(path)
     if case.error:
@@ -175,6 +177,7 @@ def test_two_thousand_damaged_files_never_give_another_error():
     sources += [turned(6, name) for name in ("JPEG", "PNG", "WEBP", "TIFF")]
     failed = 0
     for number in range(2000):
+        COUNT["mutated pictures"] += 1
         data = bytearray(sources[number % len(sources)])
         reach = len(data) if number % 2 else min(len(data), 200)
         for position in rng.integers(0, reach, rng.integers(1, 8)):

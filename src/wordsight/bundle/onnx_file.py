@@ -13,8 +13,9 @@ from wordsight.errors import BundleError
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 # Field numbers of onnx.proto that lead from a model to its tensors.
 NESTED = {
-    "model": {7: "graph", 25: "function"},
-    "function": {7: "node"},
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
     "node": {5: "attribute"},
@@ -66,6 +67,8 @@ def _fields(message: memoryview) -> Generator[tuple[int, int, int | memoryview]]
     place = 0
     while place < len(message):
         key, place = _varint(message, place)
+        if key >> 32:  # readers that keep 32 bits only would see another field
+            raise ValueError("field number too large")
         field, wire = key >> 3, key & 7
         if wire == VARINT:
             value, place = _varint(message, place)

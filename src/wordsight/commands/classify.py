@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,16 +99,23 @@ def read_classes(labels: str | None, file: Path | None) -> Classes:
         names = [name.strip() for name in labels.split(",")]
         return [name for name in names if name]
     assert file is not None
-    table: Any = load_toml(file).get("classes")
+    table = load_toml(file).get("classes")
     if not isinstance(table, dict):
         raise ConfigError(f"{file}: needs a table [classes]")
-    classes: dict[str, list[str]] = {}
-    for name, texts in table.items():  # pyright: ignore[reportUnknownVariableType]
-        entries: Any = [texts] if isinstance(texts, str) else texts
-        if not isinstance(entries, list) or not all(isinstance(t, str) for t in entries):  # pyright: ignore[reportUnknownVariableType]
-            raise ConfigError(f"{file}: class {name!r} needs a sentence, or a list of sentences")
-        classes[str(name)] = list(entries)  # pyright: ignore[reportUnknownArgumentType]
-    return classes
+    return {
+        str(name): _sentences(texts, where=f"{file}: class {name!r}")
+        for name, texts in cast(dict[str, object], table).items()
+    }
+
+
+def _sentences(texts: object, *, where: str) -> list[str]:
+    if isinstance(texts, str):
+        return [texts]
+    entries = cast(list[object], texts) if isinstance(texts, list) else [None]
+    sentences = [entry for entry in entries if isinstance(entry, str)]
+    if len(sentences) < len(entries):
+        raise ConfigError(f"{where} needs a sentence, or a list of sentences")
+    return sentences
 
 
 def read_templates(file: Path) -> list[str]:
@@ -119,16 +126,16 @@ def read_templates(file: Path) -> list[str]:
         InputError: if one has no place for the class name.
     """
     if file.suffix.lower() == ".toml":
-        entries: Any = load_toml(file).get("templates")
+        entries: object = load_toml(file).get("templates")
     else:
         try:
-            entries = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
+            lines = [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file}: cannot be read as UTF-8 text: {error}") from None
-        entries = [line for line in entries if line]
+        entries = [line for line in lines if line]
     if not isinstance(entries, list) or not entries:
         raise ConfigError(f"{file}: holds no templates", hint='one per line: "a photo of a {}."')
-    return [check_template(entry) for entry in entries]  # pyright: ignore[reportUnknownVariableType]
+    return [check_template(entry) for entry in cast(list[object], entries)]
 
 
 def write_sheet(path: Path, decisions: Sequence[Decision], phrases: Phrases) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "find_leaks",
     "find_positives",
     "read_pairs",
+    "rejected_line",
     "rejected_lines",
     "sentence_key",
     "split_pairs",

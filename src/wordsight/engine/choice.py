@@ -8,7 +8,8 @@ from typing import Literal
 from wordsight.bundle import Bundle
 from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH
 from wordsight.engine.runner import Runner
-from wordsight.errors import InputError, MissingError
+from wordsight.errors import BundleError, InputError, MissingError
+from wordsight.model.outputs import EMBEDDING
 from wordsight.packages import is_installed
 
 EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
@@ -58,11 +59,16 @@ def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = Non
 
         image, text = torch_runners(bundle)
         return Engine("torch", image, text)
-    return Engine(
-        chosen,
-        open_graph(bundle.path / IMAGE_GRAPH, chosen, threads=threads),
-        open_graph(bundle.path / TEXT_GRAPH, chosen, threads=threads),
-    )
+    runners: list[Runner] = []
+    for file in (IMAGE_GRAPH, TEXT_GRAPH):
+        runner = open_graph(bundle.path / file, chosen, threads=threads)
+        if EMBEDDING not in runner.outputs:
+            raise BundleError(
+                f"{bundle.path / file}: has no output {EMBEDDING!r}",
+                hint="it is a tower without a head: learn one with wordsight align",
+            )
+        runners.append(runner)
+    return Engine(chosen, *runners)
 
 
 def _why(bundle: Bundle, name: str) -> str:

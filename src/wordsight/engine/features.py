@@ -83,8 +83,12 @@ class FeatureStore:
         if _name(content) != path.stem:
             self.damaged.append(path)
             return
-        segment = np.load(io.BytesIO(content), allow_pickle=False)
-        if segment.dtype != self._type:
+        try:
+            segment = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError):
+            self.damaged.append(path)
+            return
+        if segment.dtype != self._type or segment.ndim != 1:
             self.damaged.append(path)
             return
         for key, value in zip(segment["key"], segment["value"], strict=True):

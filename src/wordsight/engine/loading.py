@@ -8,6 +8,7 @@ from wordsight.config import nearest
 from wordsight.engine.choice import open_engine
 from wordsight.engine.model import Model
 from wordsight.errors import InputError
+from wordsight.files import recover_folder
 
 SHIPPED = ("mini",)
 
@@ -37,6 +38,7 @@ def locate(model: str | Path) -> Path:
     if isinstance(model, str) and model in SHIPPED:
         return Path(str(files("wordsight"))) / "models" / model
     path = Path(model)
+    recover_folder(path)
     if not path.is_dir():
         raise InputError(
             f"{model}: neither a shipped model nor a folder", hint=nearest(str(model), SHIPPED)

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.bundle import Bundle
+from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS
 from wordsight.engine.choice import Engine
 from wordsight.engine.pictures import encode_pictures
-from wordsight.engine.runner import EMBEDDING
 from wordsight.engine.texts import encode_texts
-from wordsight.errors import ImageError, InputError
+from wordsight.errors import BundleError, ImageError, InputError
 from wordsight.images import ImageSource
+from wordsight.model.outputs import EMBEDDING
 from wordsight.text import Tokenizer
 
 Progress = Callable[[int, int], None]
@@ -77,6 +78,7 @@ class Model:
         Raises:
             ImageError: for the first picture that cannot be used, naming its place. To keep the
                 others, call `encode_image_files`.
+            BundleError: if the model gives what cannot be unit vectors.
         """
         encoded = self.encode_image_files(images, batch_size=batch_size, progress=progress)
         if encoded.errors:
@@ -92,7 +94,8 @@ class Model:
         progress: Progress | None = None,
     ) -> EncodedImages:
         """Embed the pictures that can be read, and say why the others cannot."""
-        if isinstance(images, (str, bytes)):
+        is_list = hasattr(images, "__len__") and getattr(images, "ndim", 4) == 4
+        if isinstance(images, (str, bytes)) or not is_list:
             raise InputError("expected a list of pictures, got one", hint="write [picture]")
         rows: list[NDArray[np.float32]] = [np.zeros((0, self.embed_dim), np.float32)]
         indices: list[int] = []
@@ -105,7 +108,7 @@ class Model:
             batch_size=batch_size,
         )
         for batch in batches:
-            rows.extend(batch.arrays.values())
+            rows.extend(self._checked(array, IMAGE_GRAPH) for array in batch.arrays.values())
             indices.extend(batch.indices)
             errors.extend(batch.errors)
             if progress:
@@ -119,12 +122,13 @@ class Model:
 
         Raises:
             TextError: if a text is not usable, naming its place.
+            BundleError: if the model gives what cannot be unit vectors.
         """
         if isinstance(texts, str):
             raise InputError("expected a list of sentences, got one string", hint="write [text]")
         if not texts:
             return np.zeros((0, self.embed_dim), np.float32)
-        return encode_texts(
+        rows = encode_texts(
             self.engine.text,
             self.tokenizer,
             texts,
@@ -132,6 +136,20 @@ class Model:
             batch_size=batch_size,
             progress=progress,
         )
+        return self._checked(rows, TEXT_GRAPH)
+
+    def _checked(self, rows: NDArray[np.float32], graph: str) -> NDArray[np.float32]:
+        file = self.bundle.path / (WEIGHTS if self.engine.name == "torch" else graph)
+        if rows.ndim != 2 or rows.shape[1] != self.embed_dim:
+            raise BundleError(
+                f"{file}: gives vectors of shape {rows.shape[1:]}; config.json says "
+                f"embed_dim {self.embed_dim}"
+            )
+        if not np.isfinite(rows).all():
+            raise BundleError(
+                f"{file}: gives vectors that are not finite numbers", hint="its weights are damaged"
+            )
+        return rows
 
     def tokenize(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Return token ids (N, L) as the text tower sees them."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordsight.engine.runner import EMBEDDING
 from wordsight.errors import BundleError
+from wordsight.model.outputs import EMBEDDING
 from wordsight.packages import require
 
 ERRORS_ONLY = 3
@@ -23,6 +23,7 @@ class OnnxRuntimeRunner:
         Raises:
             BundleError: if ONNX Runtime cannot make a session of the file.
         """
+        self._path = path
         runtime = require("onnxruntime", extra="torch")
         options = runtime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
@@ -41,8 +42,16 @@ class OnnxRuntimeRunner:
     def run(
         self, batch: NDArray[Any], outputs: Sequence[str] = (EMBEDDING,)
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Run a batch."""
-        arrays = self._session.run(list(outputs), {self._input: batch})
+        """Run a batch.
+
+        Raises:
+            BundleError: if the graph does not take such a batch.
+        """
+        try:
+            arrays = self._session.run(list(outputs), {self._input: batch})
+        except _session_errors() as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(f"{self._path}: ONNX Runtime cannot run it: {reason}") from None
         return dict(zip(outputs, arrays, strict=True))
 
 

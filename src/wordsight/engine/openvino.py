@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordsight.engine.runner import EMBEDDING
 from wordsight.errors import BundleError
+from wordsight.model.outputs import EMBEDDING
 from wordsight.packages import require
 
 
@@ -25,6 +25,7 @@ class OpenVinoRunner:
         Raises:
             BundleError: if OpenVINO cannot compile the file.
         """
+        self._path = path
         openvino = require("openvino", extra="openvino")
         core = openvino.Core()
         settings: dict[str, Any] = {
@@ -45,7 +46,15 @@ class OpenVinoRunner:
     def run(
         self, batch: NDArray[Any], outputs: Sequence[str] = (EMBEDDING,)
     ) -> Mapping[str, NDArray[np.float32]]:
-        """Run a batch."""
+        """Run a batch.
+
+        Raises:
+            BundleError: if the graph does not take such a batch.
+        """
         request = self._compiled.create_infer_request()
-        arrays = request.infer([batch], share_inputs=True)
+        try:
+            arrays = request.infer([batch], share_inputs=True)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise BundleError(f"{self._path}: OpenVINO cannot run it: {reason}") from None
         return {name: arrays[self._places[name]].copy() for name in outputs}

@@ -9,12 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-EMBEDDING = "embedding"
-"""(N, E) unit vectors: the output every tower with a head has."""
-FEATURES = "features"
-"""(N, D) what the frozen tower says before its head."""
-LOGITS = "logits"
-"""(N, K) class scores of a supervised image tower."""
+from wordsight.model.outputs import EMBEDDING
 
 
 class Runner(Protocol):

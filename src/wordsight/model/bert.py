@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MAX_DEPTH = 256
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BertConfig:
@@ -25,6 +27,15 @@ class BertConfig:
     max_positions: int = 512
     pad_id: int = 0
     norm_eps: float = 1e-12
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "width", "num_heads", "mlp_width", "max_positions"):
+            if not 1 <= getattr(self, name) < 1 << 31:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if not 1 <= self.depth <= MAX_DEPTH:
+            raise ValueError(f"depth must be 1 to {MAX_DEPTH}, got {self.depth}")
+        if self.width % self.num_heads:
+            raise ValueError(f"width {self.width} does not divide into {self.num_heads} heads")
 
 
 class BertLayer(nn.Module):
@@ -95,7 +106,7 @@ RENAMED = {
 
 
 def rename_public_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Translate the key names of a Hugging Face `BertModel` to ours; pooler and ids are left out."""
+    """Translate key names of a Hugging Face `BertModel` to ours; pooler and ids are left out."""
     renamed: dict[str, Tensor] = {}
     for key, value in weights.items():
         name = key.removeprefix("bert.")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wordsight.model.graph import HEAD
+from wordsight.model.graph import HALF, HEAD
 from wordsight.packages import require
 
 Precision = Literal["float32", "float16", "int8"]
@@ -71,7 +71,7 @@ def _channel_axes(graph: Any) -> dict[str, int]:
 
 
 def _as_half(onnx: Any, name: str, value: NDArray[np.float32]) -> tuple[list[Any], list[Any]]:
-    half = onnx.numpy_helper.from_array(value.astype(np.float16), f"{name}.half")
+    half = onnx.numpy_helper.from_array(value.astype(np.float16), name + HALF)
     cast = onnx.helper.make_node(
         "Cast", [half.name], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT
     )

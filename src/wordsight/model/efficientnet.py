@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 BATCH_NORM_EPS = 1e-3
+MAX_MULTIPLIER = 16
 # (repeats, kernel, stride, expansion, channels out) of the seven stages of EfficientNet-B0
 STAGES = (
     (1, 3, 1, 1, 16),
@@ -35,6 +36,17 @@ class EfficientNetLiteConfig:
     depth_multiplier: float = 1.0
     feature_dim: int = 1280
     num_classes: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "feature_dim", "num_classes"):
+            if not 1 <= getattr(self, name) < 1 << 31:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        for name in ("width_multiplier", "depth_multiplier"):
+            if not 0 < getattr(self, name) <= MAX_MULTIPLIER:
+                raise ValueError(
+                    f"{name} must be above 0 and at most {MAX_MULTIPLIER}, "
+                    f"got {getattr(self, name)}"
+                )
 
 
 LITE = {

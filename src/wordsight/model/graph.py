@@ -1,7 +1,8 @@
 """From towers and heads to self-contained ONNX graphs.
 
 A tower is exported once; a head is appended to its graph node by node, under names that start with
-`head.`, so that it can be found, read back and replaced later without the tower being touched.
+`wordsight.head.`, so that it can be found, read back and replaced later without the tower being
+touched. Towers have layers called `head` themselves: the prefix must be one that they do not use.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wordsight.engine.runner import EMBEDDING, FEATURES, LOGITS
 from wordsight.errors import BundleError
 from wordsight.model.heads import ImageHead, TextHead
+from wordsight.model.outputs import EMBEDDING, FEATURES, LOGITS
 from wordsight.packages import require
 
-HEAD = "head."
+HEAD = "wordsight.head."
+TOWER = "tower."
+HALF = ".half"
+"""Ending of the name of a weight that is stored as float16."""
 OPSET = 18
 
 
@@ -76,14 +80,14 @@ class GraphWriter:
         self.model = model
 
     def constant(self, name: str, value: Any) -> str:
-        """Store a weight under `head.<name>`."""
+        """Store a weight under `wordsight.head.<name>`."""
         array = np.asarray(value.detach().numpy() if isinstance(value, Tensor) else value)
         tensor = self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), HEAD + name)
         self.model.graph.initializer.append(tensor)
         return HEAD + name
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """Append a node whose result is called `head.<name>`."""
+        """Append a node whose result is called `wordsight.head.<name>`."""
         node = self._onnx.helper.make_node(
             operator, list(inputs), [HEAD + name], name=HEAD + name, **attributes
         )
@@ -146,17 +150,34 @@ def detach_head(model: Any) -> Any:
     kept = [output for output in graph.output if output.name != EMBEDDING]
     del graph.output[:]
     graph.output.extend(kept)
+    _rename(graph, EMBEDDING, TOWER + EMBEDDING)  # exporters call a token look-up so
     return copy
 
 
+def _rename(graph: Any, old: str, new: str) -> None:
+    """Give a value inside a graph, and inside the graphs of its nodes, another name."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for place, name in enumerate(names):
+                if name == old:
+                    names[place] = new
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner, old, new)
+    for entry in (*graph.initializer, *graph.value_info):
+        if entry.name == old:
+            entry.name = new
+
+
 def head_weights(model: Any) -> dict[str, NDArray[np.float32]]:
-    """Return the weights of a graph's head by name, without `head.`; empty if it has no head."""
+    """Return the weights of a graph's head by their names in torch; empty if it has no head."""
     onnx = require("onnx", extra="torch")
-    return {
-        entry.name.removeprefix(HEAD): onnx.numpy_helper.to_array(entry).astype(np.float32)
-        for entry in model.graph.initializer
-        if entry.name.startswith(HEAD)
-    }
+    weights: dict[str, NDArray[np.float32]] = {}
+    for entry in model.graph.initializer:
+        if entry.name.startswith(HEAD):
+            name = entry.name.removeprefix(HEAD).removesuffix(HALF)
+            weights[name] = onnx.numpy_helper.to_array(entry).astype(np.float32)
+    return weights
 
 
 def read_image_head(model: Any) -> ImageHead | None:
@@ -164,9 +185,11 @@ def read_image_head(model: Any) -> ImageHead | None:
     weights = head_weights(model)
     if "linear.bias" not in weights:
         return None
-    num_features, embed_dim = weights["linear.weight"].shape
+    num_features, embed_dim = _shape(weights)
     num_classes = len(weights.get("classes.weight", ()))
     head = ImageHead(num_features, num_classes, embed_dim)
+    if head.classes is None:  # without classes there is nothing to sharpen, and none in the graph
+        weights.setdefault("sharpness", head.sharpness.numpy())
     _fill(head, weights)
     return head
 
@@ -176,16 +199,28 @@ def read_text_head(model: Any) -> TextHead | None:
     weights = head_weights(model)
     if "linear.weight" not in weights:
         return None
-    head = TextHead(*weights["linear.weight"].shape)
+    head = TextHead(*_shape(weights))
     _fill(head, weights)
     return head
+
+
+def _shape(weights: dict[str, NDArray[np.float32]]) -> tuple[int, int]:
+    weight = weights.get("linear.weight")
+    if weight is None or weight.ndim != 2:
+        raise BundleError("the head of the graph is damaged: it has no matrix 'linear.weight'")
+    return weight.shape[0], weight.shape[1]
 
 
 def _fill(head: nn.Module, weights: dict[str, NDArray[np.float32]]) -> None:
     torch = require("torch", extra="torch")
     state: dict[str, Tensor] = {}
     for name in head.state_dict():
+        if name not in weights:
+            raise BundleError(f"the head of the graph is damaged: {name!r} is missing")
         value = weights[name].T if name.endswith(".weight") else weights[name]
         state[name] = torch.from_numpy(np.ascontiguousarray(value))
-    head.load_state_dict(state)
+    try:
+        head.load_state_dict(state)
+    except RuntimeError as error:
+        raise BundleError(f"the head of the graph is damaged: {error}") from None
     head.eval()

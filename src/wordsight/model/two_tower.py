@@ -8,18 +8,18 @@ model.safetensors has four groups of keys: `image.tower.`, `image.head.`, `text.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
-from wordsight.bundle import Bundle
-from wordsight.bundle.store import WEIGHTS
 from wordsight.config import from_dict, nearest, to_dict
-from wordsight.engine.runner import EMBEDDING, FEATURES, LOGITS
 from wordsight.errors import BundleError, ConfigError
 from wordsight.model.bert import BertConfig, BertSentenceEncoder
 from wordsight.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 from wordsight.model.heads import ImageHead, TextHead
+from wordsight.model.outputs import EMBEDDING, FEATURES, LOGITS
 from wordsight.packages import require
 
 KINDS: Mapping[str, tuple[type[Any], type[nn.Module]]] = {
@@ -36,13 +36,15 @@ def describe(tower: nn.Module) -> dict[str, Any]:
     return {}
 
 
-def build(description: Mapping[str, Any], *, where: str) -> nn.Module:
+def build(description: object, *, where: str) -> nn.Module:
     """Build a tower from what `describe` returned.
 
     Raises:
         ConfigError: if the kind or a setting is unknown.
     """
-    settings = dict(description)
+    if not isinstance(description, Mapping):
+        raise ConfigError(f"{where}: expected a table, got {description!r}")
+    settings: dict[str, Any] = dict(cast(Mapping[str, Any], description))
     kind = settings.pop("kind", None)
     if kind not in KINDS:
         raise ConfigError(f"{where}: unknown tower {kind!r}", hint=nearest(str(kind), KINDS))
@@ -90,27 +92,33 @@ def save_towers(image: ImageTower, text: TextTower) -> bytes:
     return safetensors.save(weights)
 
 
-def load_towers(bundle: Bundle) -> tuple[ImageTower, TextTower]:
-    """Rebuild both towers of a bundle from its weights.
+def load_towers(path: Path, architecture: Mapping[str, Any]) -> tuple[ImageTower, TextTower]:
+    """Rebuild both towers from model.safetensors and what config.json says of them.
 
     Raises:
         BundleError: if config.json and model.safetensors do not fit; the message names the layer.
     """
-    path = bundle.path / WEIGHTS
     safetensors = require("safetensors.torch", extra="torch")
-    weights: dict[str, Tensor] = safetensors.load_file(str(path))
-    architecture = bundle.config.architecture
+    unreadable = require("safetensors", extra="torch").SafetensorError
     try:
-        image = build(architecture.get("image", {}), where="architecture.image")
-        text = build(architecture.get("text", {}), where="architecture.text")
-        image_head, text_head = _empty_heads(weights)
-    except (ConfigError, KeyError) as error:
-        raise BundleError(f"{bundle.path}: cannot be built: {error}") from None
+        weights: dict[str, Tensor] = safetensors.load_file(str(path))
+    except unreadable as error:
+        raise BundleError(f"{path}: {error}") from None
+    try:
+        with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
+            image = build(architecture.get("image", {}), where="architecture.image")
+            text = build(architecture.get("text", {}), where="architecture.text")
+            image_head, text_head = _empty_heads(weights)
+    except (ConfigError, KeyError, ValueError, IndexError, RuntimeError) as error:
+        raise BundleError(f"{path}: cannot be built: {error}") from None
     towers = ImageTower(image, image_head), TextTower(text, text_head)
     for side, tower in zip(("image", "text"), towers, strict=True):
-        own = {k.removeprefix(f"{side}."): v for k, v in weights.items() if k.startswith(side)}
+        mine = [name for name in weights if name.startswith(f"{side}.")]
+        own = {name.removeprefix(f"{side}."): weights.pop(name) for name in mine}
         _fit(tower, own, where=f"{path}: {side}")
         tower.eval()
+    for name in weights:
+        raise BundleError(f"{path}: layer {name!r} is not part of the architecture")
     return towers
 
 
@@ -133,4 +141,5 @@ def _fit(module: nn.Module, weights: dict[str, Tensor], *, where: str) -> None:
     for name in weights:
         if name not in expected:
             raise BundleError(f"{where}: layer {name!r} is not part of the architecture")
-    module.load_state_dict(weights)
+    fitting = {name: value.to(expected[name].dtype) for name, value in weights.items()}
+    module.load_state_dict(fitting, assign=True)

@@ -14,7 +14,7 @@ from typing import Any
 from wordsight.bundle import Bundle, BundleConfig, Similarity, write_bundle
 from wordsight.bundle.store import check_replaceable
 from wordsight.config import to_dict
-from wordsight.data import Pairs, read_pairs, rejected_lines
+from wordsight.data import Pairs, read_pairs, rejected_line, rejected_lines
 from wordsight.text import measure
 from wordsight.train.align_config import AlignConfig
 from wordsight.train.align_data import AlignData, gather
@@ -141,7 +141,7 @@ def _run_files(
 ) -> dict[str, str]:
     lines = [json.dumps(to_dict(record)) for record in learnt.history]
     rejected = rejected_lines(data.pairs)
-    rejected += [json.dumps(to_dict(row), ensure_ascii=False) for row in data.bad_pictures]
+    rejected += [rejected_line(row) for row in data.bad_pictures]
     return {
         "config.json": _json(to_dict(config)),
         "environment.json": _json(environment()),

@@ -1,5 +1,6 @@
 """Every setting of an alignment, resolved and saved with the run."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class AlignConfig:
     label_trust: float = 0.5
     """Share of a picture's given class, the rest being the classifier's own opinion."""
     vocabulary: Path | None = None
-    """JSON lines {"texts": [...]}: words for each class of the image tower's classifier, in order."""
+    """JSON lines {"texts": [...]}: words for each class of the tower's classifier, in order."""
     class_pictures: Path | None = None
     """Folder of pictures, or a table of pictures and class names, for the teacher."""
     low_resolution: tuple[int, ...] = ()
@@ -58,9 +59,9 @@ class AlignConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         for name in ("weight_decay", "preserve", "distil", "max_bad", "embed_dim", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.learning_rate > 0:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite, not negative, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not 0 <= self.label_trust <= 1:
             raise ValueError(f"label_trust must lie between 0 and 1, got {self.label_trust}")

@@ -25,6 +25,7 @@ from wordsight.images import near_duplicate_groups, open_image, perceptual_hash
 from wordsight.train.align_config import AlignConfig
 from wordsight.train.class_bank import (
     ClassBank,
+    make_levels,
     read_class_pictures,
     read_vocabulary,
     teacher_probability,
@@ -101,27 +102,28 @@ def gather(
         _hashes(pairs.images, progress), max_distance=NEAR_DUPLICATE_BITS
     )
     positives = find_positives(pairs)
-    if len(positives.texts) < 2:
+    sentence, *others = positives.texts
+    if not others:
         raise DataError(
-            f"all pictures have the same sentence {positives.texts[0]!r}; nothing tells them apart"
+            f"all pictures have the same sentence {sentence!r}; nothing tells them apart"
         )
     return AlignData(
         pairs=pairs,
         positives=positives,
         parts=divide(pairs, groups, held_out=config.held_out, seed=config.seed),
-        image_features=[torch.from_numpy(np.ascontiguousarray(v.features)) for v in all_views],
+        image_features=[torch.as_tensor(np.ascontiguousarray(v.features)) for v in all_views],
         image_logits=[
-            torch.from_numpy(np.ascontiguousarray(v.logits)) if v.logits is not None else None
+            torch.as_tensor(np.ascontiguousarray(v.logits)) if v.logits is not None else None
             for v in all_views
         ],
-        text_features=torch.from_numpy(texts.read(positives.texts, progress)),
+        text_features=torch.as_tensor(texts.read(positives.texts, progress)),
         bank=_class_bank(images, texts, config, progress),
         bad_pictures=bad,
     )
 
 
 def divide(pairs: Pairs, groups: Sequence[int], *, held_out: float, seed: int) -> Parts:
-    """Hold out a share for measuring and an equal one for choosing the epoch; duplicates stay together.
+    """Hold out a share to measure on and one to choose the epoch by; duplicates stay together.
 
     Raises:
         DataError: if there are too few groups of pictures for three parts.
@@ -203,20 +205,14 @@ def _class_bank(
     labels = [n for path, n in zip(chosen.paths, chosen.labels, strict=True) if path not in errors]
     views = [native]
     views += [images.read(kept, shrink=v, progress=progress)[0] for v in config.low_resolution]
-    words = list(dict.fromkeys(text for entry in vocabulary.texts for text in entry))
-    place = {word: number for number, word in enumerate(words)}
-    width = max(len(entry) for entry in vocabulary.texts)
-    table = torch.full((len(vocabulary.texts), width), -1)
-    for number, entry in enumerate(vocabulary.texts):
-        table[number, : len(entry)] = torch.tensor([place[text] for text in entry])
     assert native.logits is not None
+    opinion = teacher_probability(
+        native.logits, labels, len(vocabulary.texts), trust=config.label_trust
+    )
+    words, levels = make_levels(vocabulary, opinion)
     return ClassBank(
-        features=[torch.from_numpy(np.ascontiguousarray(v.features)) for v in views],
-        logits=[torch.from_numpy(np.ascontiguousarray(v.logits)) for v in views],  # type: ignore[arg-type]
-        teacher=teacher_probability(
-            native.logits, labels, len(vocabulary.texts), trust=config.label_trust
-        ),
-        weights=torch.ones(len(kept)),
-        text_features=torch.from_numpy(texts.read(words, progress)),
-        words_of_class=table,
+        features=[torch.as_tensor(np.ascontiguousarray(v.features)) for v in views],
+        logits=[torch.as_tensor(np.ascontiguousarray(v.logits)) for v in views],  # type: ignore[arg-type]
+        text_features=torch.as_tensor(texts.read(words, progress)),
+        levels=levels,
     )

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wordsight.config import from_dict
 from wordsight.data import read_pairs, sentence_key
 from wordsight.errors import ConfigError, DataError
 from wordsight.images import find_images
-
-MAX_WORDS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,8 @@ class Vocabulary:
     """Words for classes: those of the classifier first, in its order, then any others."""
 
     texts: tuple[tuple[str, ...], ...]
+    general: tuple[tuple[tuple[str, ...], ...], ...]
+    """For every class, the words of its wider group on each level; empty where it has none."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -37,9 +38,28 @@ class Vocabulary:
         """Map every first word to its class."""
         return {sentence_key(name): number for number, name in enumerate(self.names)}
 
+    def levels(self) -> list[tuple[list[tuple[str, ...]], list[int]]]:
+        """Return, for each level, the words of every group and the group of every class.
+
+        The classes themselves are the first level. A class without a group has the group -1.
+        """
+        levels = [(list(self.texts), list(range(len(self.texts))))]
+        for level in range(max((len(entry) for entry in self.general), default=0)):
+            groups: dict[tuple[str, ...], int] = {}
+            members: list[int] = []
+            for entry in self.general:
+                words = entry[level] if level < len(entry) else ()
+                members.append(groups.setdefault(words, len(groups)) if words else -1)
+            levels.append((list(groups), members))
+        return levels
+
 
 def read_vocabulary(path: Path, *, num_classes: int) -> Vocabulary:
-    """Read JSON lines {"texts": ["tench", "Tinca tinca"]}, one per class.
+    """Read JSON lines, one per class:
+
+        {"texts": ["tench", "Tinca tinca"], "general": [["fish"], ["animal"]]}
+
+    `general` may be left out; it names wider groups, nearest first.
 
     Raises:
         ConfigError: naming the line that cannot be used, or if there are fewer than `num_classes`.
@@ -54,18 +74,31 @@ def read_vocabulary(path: Path, *, num_classes: int) -> Vocabulary:
             f"{path}: words for {len(entries)} classes; the classifier has {num_classes}",
             hint="one line per class, in the order of the classifier's outputs",
         )
-    return Vocabulary(tuple(entries))
+    return Vocabulary(tuple(e.texts for e in entries), tuple(e.general for e in entries))
 
 
-def _entry(path: Path, number: int, line: str) -> tuple[str, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VocabularyEntry:
+    """One line of a vocabulary."""
+
+    texts: tuple[str, ...]
+    general: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        words = [word for group in (self.texts, *self.general) for word in group]
+        if not self.texts or not all(word.strip() for word in words):
+            raise ValueError("texts must hold words, and no word may be empty")
+
+
+def _entry(path: Path, number: int, line: str) -> VocabularyEntry:
+    where = f"{path}: line {number}"
     try:
-        texts: object = json.loads(line)["texts"]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f'{path}: line {number}: expected {{"texts": [...]}}') from None
-    words = texts if isinstance(texts, list) else []  # pyright: ignore[reportUnknownVariableType]
-    if not words or not all(isinstance(w, str) and w.strip() for w in words):  # pyright: ignore[reportUnknownVariableType]
-        raise ConfigError(f"{path}: line {number}: texts must be a list of words, not empty")
-    return tuple(str(word) for word in words[:MAX_WORDS])  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        values: object = json.loads(line)
+    except ValueError as error:
+        raise ConfigError(f"{where}: not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f'{where}: expected {{"texts": [...]}}')
+    return from_dict(VocabularyEntry, values, where=where)  # pyright: ignore[reportUnknownArgumentType]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +132,48 @@ def read_class_pictures(source: Path, vocabulary: Vocabulary, *, max_bad: int) -
 
 
 @dataclass(frozen=True, slots=True)
+class ClassLevel:
+    """Groups of classes, what the teacher says of them, and their words."""
+
+    teacher: Tensor
+    """(N, G) probability of each group, from the classifier and the given labels."""
+    words: Tensor
+    """(G, W) rows of the bank's `text_features`, padded with -1."""
+
+    def sample_words(self, generator: torch.Generator) -> Tensor:
+        """Draw one word per group, (G,) rows of `text_features`."""
+        counts = (self.words >= 0).sum(dim=1)
+        chosen = (torch.rand(len(counts), generator=generator) * counts).long()
+        return self.words.gather(1, chosen[:, None]).squeeze(1)
+
+
+@dataclass(frozen=True, slots=True)
 class ClassBank:
     """What the teacher teaches with, as tensors."""
 
     features: Sequence[Tensor]
     """(N, D) for every view of the pictures: as they are, and shrunk."""
     logits: Sequence[Tensor]
-    """(N, K') class scores for every view."""
-    teacher: Tensor
-    """(N, K) probability of each class, from the classifier and the given labels."""
-    weights: Tensor
-    """(N,) how often a picture is drawn, relative to others."""
+    """(N, K) class scores for every view."""
     text_features: Tensor
     """(T, D') features of all words."""
-    words_of_class: Tensor
-    """(K, W) rows of `text_features` for every class, padded with -1."""
+    levels: Sequence[ClassLevel]
+    """The classes themselves, then wider groups."""
 
-    def sample_words(self, generator: torch.Generator) -> Tensor:
-        """Draw one word per class, (K,) rows of `text_features`."""
-        counts = (self.words_of_class >= 0).sum(dim=1)
-        chosen = (torch.rand(len(counts), generator=generator) * counts).long()
-        return self.words_of_class.gather(1, chosen[:, None]).squeeze(1)
+
+def make_levels(vocabulary: Vocabulary, opinion: Tensor) -> tuple[list[str], list[ClassLevel]]:
+    """Number all words, and add up the teacher's opinion (N, K) over every group of classes."""
+    place: dict[str, int] = {}
+    levels: list[ClassLevel] = []
+    for groups, members in vocabulary.levels():
+        words = torch.full((len(groups), max(map(len, groups))), -1)
+        for number, texts in enumerate(groups):
+            rows = [place.setdefault(text, len(place)) for text in texts]
+            words[number, : len(rows)] = torch.tensor(rows)
+        teacher = torch.zeros(len(opinion), len(groups) + 1)
+        teacher.index_add_(1, torch.tensor(members) % (len(groups) + 1), opinion)
+        levels.append(ClassLevel(teacher[:, : len(groups)], words))
+    return list(place), levels
 
 
 def teacher_probability(
@@ -130,7 +184,7 @@ def teacher_probability(
     A picture of a class the classifier does not know keeps none of its opinion.
     """
     opinion = torch.zeros(len(logits), num_classes)
-    opinion[:, : logits.shape[1]] = torch.from_numpy(logits).softmax(dim=1)
+    opinion[:, : logits.shape[1]] = torch.as_tensor(logits).softmax(dim=1)
     for row, label in enumerate(labels):
         if label < 0:
             continue

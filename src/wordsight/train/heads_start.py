@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wordsight.errors import ConfigError
 from wordsight.model.heads import ImageHead, TextHead
+from wordsight.packages import require
 from wordsight.train.align_data import AlignData
 from wordsight.train.class_bank import ClassBank
 
@@ -45,7 +46,8 @@ def start_text_head(data: AlignData, embed_dim: int) -> TextHead:
         if embed_dim == width:
             head.linear.weight.copy_(torch.eye(width))
         else:
-            directions = torch.linalg.svd(samples - mean, full_matrices=False)[2]
+            linalg = require("torch.linalg", extra="torch")
+            directions: Tensor = linalg.svd(samples - mean, full_matrices=False)[2]
             head.linear.weight.copy_(_at_least(directions, embed_dim))
     return head
 
@@ -54,7 +56,8 @@ def _at_least(directions: Tensor, rows: int) -> Tensor:
     """Return `rows` orthogonal directions, adding some where fewer were found."""
     if len(directions) < rows:
         width = directions.shape[1]
-        complete = torch.linalg.qr(torch.cat([directions.mT, torch.eye(width)], dim=1))[0]
+        linalg = require("torch.linalg", extra="torch")
+        complete: Tensor = linalg.qr(torch.cat([directions.mT, torch.eye(width)], dim=1))[0]
         return complete.mT[:rows]
     return directions[:rows]
 
@@ -73,7 +76,7 @@ def start_image_head(data: AlignData, text_head: TextHead) -> ImageHead:
         head.linear.bias.zero_()
         if data.bank is not None and head.classes is not None:
             head.classes.weight.copy_(class_directions(data.bank, text_head, num_classes).mT)
-            head.linear.weight.mul_(0.02)
+            head.linear.weight.zero_()
         else:
             head.linear.weight.copy_(_regression(head, features, _targets(data, text_head)))
     return head
@@ -82,7 +85,7 @@ def start_image_head(data: AlignData, text_head: TextHead) -> ImageHead:
 def class_directions(bank: ClassBank, text_head: TextHead, num_classes: int) -> Tensor:
     """Return the mean direction of each class's words, centred, (K, E)."""
     words = text_head.eval()(bank.text_features)
-    table = bank.words_of_class[:num_classes]
+    table = bank.levels[0].words[:num_classes]
     is_word = (table >= 0).unsqueeze(-1)
     sums = (words[table.clamp(min=0)] * is_word).sum(dim=1)
     means = F.normalize(sums, dim=-1)
@@ -95,7 +98,7 @@ def _targets(data: AlignData, text_head: TextHead) -> Tensor:
     rows: list[Tensor] = []
     for image in data.images_of(data.parts.train):
         start, end = data.positives.starts[image : image + 2]
-        rows.append(texts[torch.from_numpy(data.positives.linked[start:end])].mean(dim=0))
+        rows.append(texts[torch.as_tensor(data.positives.linked[start:end])].mean(dim=0))
     return torch.stack(rows)
 
 
@@ -104,5 +107,7 @@ def _regression(head: ImageHead, features: Tensor, targets: Tensor) -> Tensor:
     x = (features - head.mean) / head.deviation
     gram = x @ x.mT
     strength = RIDGE * gram.diagonal().mean()
-    solved = torch.linalg.solve(gram + strength * torch.eye(len(x)), targets - targets.mean(dim=0))
+    linalg = require("torch.linalg", extra="torch")
+    system = gram + strength * torch.eye(len(x))
+    solved: Tensor = linalg.solve(system, targets - targets.mean(dim=0))
     return (x.mT @ solved).mT

@@ -18,6 +18,7 @@ from wordsight.errors import DataError
 from wordsight.metrics import recall_at_k
 from wordsight.model.heads import MAX_LOG_SCALE, ImageHead, TextHead
 from wordsight.model.losses import class_distillation, info_nce
+from wordsight.packages import require
 from wordsight.train.align_config import AlignConfig
 from wordsight.train.align_data import AlignData
 from wordsight.train.class_bank import ClassBank
@@ -89,7 +90,18 @@ def learn_heads(
     Raises:
         DataError: if the loss stops being a number.
     """
-    torch.manual_seed(config.seed)
+    random = require("torch.random", extra="torch")
+    with random.fork_rng(devices=[]):
+        random.manual_seed(config.seed)  # dropout knows no other way
+        return _learn(start, data, config, on_epoch)
+
+
+def _learn(
+    start: Heads,
+    data: AlignData,
+    config: AlignConfig,
+    on_epoch: Callable[[EpochRecord], None] | None,
+) -> Learnt:
     begun = time.perf_counter()
     lesson = _Lesson(start, data, config)
     best, best_loss, best_epoch = copy.deepcopy(start), math.inf, 0
@@ -118,6 +130,7 @@ class _Lesson:
         self.heads.log_scale.requires_grad_()
         self.class_log_scale = torch.tensor(math.log(START_SCALE), requires_grad=True)
         self._average = copy.deepcopy(self.heads)
+        self._average.log_scale = self.heads.log_scale.detach().clone()
         self._anchor = _embed_all(start, data)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._steps_per_epoch = math.ceil(len(data.parts.train) / config.batch_size)
@@ -126,7 +139,7 @@ class _Lesson:
         linear = [*self.heads.image.parameters(), *self.heads.text.parameters()]
         decayed = [self.heads.image.linear.weight]
         kept = [value for value in linear if value is not decayed[0]]
-        self._optimizer = torch.optim.AdamW(
+        self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": config.weight_decay},
                 {"params": [*kept, *scales], "weight_decay": 0.0},
@@ -160,7 +173,7 @@ class _Lesson:
                 hint="lower --learning-rate; if it happens at once, a tower's features are broken",
             )
         self._optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self._optimizer.step()
         with torch.no_grad():
             self.heads.log_scale.clamp_(0.0, MAX_LOG_SCALE)
@@ -173,7 +186,7 @@ class _Lesson:
         data, config = self.data, self.config
         images = np.unique(data.positives.image_of_pair[pairs])
         texts = np.unique(data.positives.text_of_pair[pairs])
-        positives = torch.from_numpy(data.positives.block(images, texts))
+        positives = torch.as_tensor(data.positives.block(images, texts))
         view = self._draw_view(len(data.image_features))
         logits = data.image_logits[view]
         image_vectors = self.heads.image(
@@ -192,15 +205,17 @@ class _Lesson:
         return loss + config.preserve * PRESERVE_SCALE * drift
 
     def _distil(self, bank: ClassBank) -> tuple[Tensor, Tensor, Tensor]:
-        rows = torch.multinomial(
-            bank.weights, CLASS_BATCH, replacement=True, generator=self._generator
-        )
+        """Return the mean loss over all levels, and the words that were used with their vectors."""
+        rows = torch.randint(len(bank.features[0]), (CLASS_BATCH,), generator=self._generator)
         view = self._draw_view(len(bank.features))
-        words = bank.sample_words(self._generator)
-        word_vectors = self.heads.text(bank.text_features[words])
         images = self.heads.image(bank.features[view][rows], bank.logits[view][rows])
-        loss = class_distillation(images, word_vectors, bank.teacher[rows], self.class_log_scale)
-        return loss, word_vectors, words
+        words = [level.sample_words(self._generator) for level in bank.levels]
+        vectors = [self.heads.text(bank.text_features[drawn]) for drawn in words]
+        losses = [
+            class_distillation(images, vector, level.teacher[rows], self.class_log_scale)
+            for level, vector in zip(bank.levels, vectors, strict=True)
+        ]
+        return torch.stack(losses).mean(), torch.cat(vectors), torch.cat(words)
 
     def _draw_view(self, count: int) -> int:
         """Return the picture itself half the time, one of its shrunk copies otherwise."""
@@ -250,7 +265,7 @@ def _measure(
             image_vectors,
             text_vectors,
             heads.log_scale.detach(),
-            positives=torch.from_numpy(relation),
+            positives=torch.as_tensor(relation),
         )
     similarity = (image_vectors @ text_vectors.mT).numpy()
     return EpochRecord(

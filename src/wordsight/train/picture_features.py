@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from wordsight.engine.choice import open_graph
 from wordsight.engine.features import FeatureStore, content_key
 from wordsight.engine.pictures import encode_pictures
-from wordsight.engine.runner import FEATURES, LOGITS, Runner
+from wordsight.engine.runner import Runner
 from wordsight.errors import ImageError
 from wordsight.files import write_bytes
 from wordsight.images import ImageLimits, ImageSource, open_image
+from wordsight.model.outputs import FEATURES, LOGITS
 from wordsight.train.towers import FrozenImageTower
 
 Progress = Callable[[str, int, int], None]
@@ -54,7 +55,7 @@ class FeatureReader:
 
         Args:
             paths: picture files.
-            shrink: bring the shortest side to this many pixels first; 0 leaves pictures as they are.
+            shrink: bring the shortest side to this many pixels first; 0 leaves it as it is.
             progress: called after every batch.
         """
         widths = self._widths()
@@ -66,6 +67,7 @@ class FeatureReader:
         self.num_cached += len(keys) - len(missing)
         self.num_computed += len(missing)
         self._compute(missing, store, errors, shrink=shrink, progress=progress)
+        _spread_errors(keys, errors)
         rows = store.take([keys[path] for path in paths if path not in errors])
         logits = rows[:, widths[0] :] if self.tower.has_classifier else None
         return PictureFeatures(rows[:, : widths[0]], logits), errors
@@ -139,6 +141,18 @@ class FeatureReader:
             for output in self.tower.graph.graph.output
         }
         return axes[FEATURES], axes[LOGITS] if self.tower.has_classifier else 0
+
+
+def _spread_errors(keys: dict[Path, bytes], errors: dict[Path, ImageError]) -> None:
+    """Give copies of an unreadable picture its reason: of equal files only one was tried."""
+    reasons = {
+        keys[path]: str(error).removeprefix(f"{path}: ")
+        for path, error in errors.items()
+        if path in keys
+    }
+    for path, key in keys.items():
+        if key in reasons and path not in errors:
+            errors[path] = ImageError(f"{path}: {reasons[key]}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wordsight.engine.runner import FEATURES, LOGITS
 from wordsight.errors import BundleError
 from wordsight.images import Preprocessing
 from wordsight.model.bert import BertConfig, BertSentenceEncoder
@@ -20,12 +19,16 @@ from wordsight.model.bert import rename_public_weights as rename_bert
 from wordsight.model.efficientnet import LITE, EfficientNetLite
 from wordsight.model.efficientnet import rename_public_weights as rename_lite
 from wordsight.model.graph import export_tower
+from wordsight.model.outputs import FEATURES, LOGITS
 from wordsight.packages import require
 from wordsight.text import TokenizerRules
 
 LITE_PREPROCESSING = {
     name: Preprocessing(
-        size=config.image_size, mean=(127 / 255,) * 3, std=(128 / 255,) * 3, interpolation="bicubic"
+        size=config.image_size,
+        mean=(127 / 255, 127 / 255, 127 / 255),
+        std=(128 / 255, 128 / 255, 128 / 255),
+        interpolation="bicubic",
     )
     for name, config in LITE.items()
 }

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from wordsight.engine.choice import open_graph
 from wordsight.engine.features import FeatureStore, content_key
-from wordsight.engine.runner import FEATURES
 from wordsight.engine.texts import encode_texts
 from wordsight.files import write_bytes
+from wordsight.model.outputs import FEATURES
 from wordsight.train.picture_features import Progress
 from wordsight.train.towers import FrozenTextTower
 

@@ -25,12 +25,13 @@ from wordsight.bundle.onnx_file import check_onnx
 from wordsight.bundle.store import IMAGE_GRAPH, SUMS, TEXT_GRAPH
 from wordsight.config import nearest
 from wordsight.engine.loading import SHIPPED, locate
-from wordsight.engine.runner import FEATURES, LOGITS
 from wordsight.errors import BundleError, InputError
+from wordsight.files import recover_folder
 from wordsight.images import Preprocessing
 from wordsight.model.efficientnet import LITE
 from wordsight.model.graph import detach_head, read_graph, read_image_head, read_text_head
 from wordsight.model.heads import ImageHead, TextHead
+from wordsight.model.outputs import FEATURES, LOGITS
 from wordsight.packages import require
 from wordsight.text import Tokenizer, TokenizerRules
 from wordsight.train import public_towers
@@ -108,6 +109,7 @@ def open_image_tower(source: str | Path, cache: Path) -> FrozenImageTower:
     if str(source) in SHIPPED:
         return _bundled_image(open_bundle(locate(source)))
     path = Path(source)
+    recover_folder(path)
     if path.is_file():
         return _onnx_image(path)
     if (path / SUMS).is_file():
@@ -141,6 +143,7 @@ def open_text_tower(source: str | Path, cache: Path) -> FrozenTextTower:
     if str(source) in SHIPPED:
         return _bundled_text(open_bundle(locate(source)))
     path = Path(source)
+    recover_folder(path)
     if (path / SUMS).is_file():
         return _bundled_text(open_bundle(path))
     if path.is_dir():

@@ -3,7 +3,7 @@
 Shape letters: N pictures, C classes, E joint space.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,10 @@ def class_sentences(
     """
     if isinstance(classes, str):
         raise InputError(f"classes are {classes!r}; expected a list", hint="write ['cat', 'dog']")
+    if isinstance(templates, str):
+        raise InputError(f"templates are {templates!r}; expected a list", hint="write ['a {}']")
     if isinstance(classes, Mapping):
+        _check_descriptions(classes)
         wanted = {name: list(texts) for name, texts in classes.items()}
         chosen = templates or ("{}",)
     else:
@@ -59,6 +62,16 @@ def class_sentences(
     return {
         name: [fill(t, text) for text in texts for t in checked] for name, texts in wanted.items()
     }
+
+
+def _check_descriptions(classes: Mapping[str, object]) -> None:
+    for name, texts in classes.items():
+        is_list = isinstance(texts, Iterable) and not isinstance(texts, str)
+        if not is_list or not all(isinstance(text, str) for text in texts):
+            raise InputError(
+                f"class {name!r} is described by {texts!r}; expected a list of sentences",
+                hint="write {'crack': ['a thin dark crack'], ...}",
+            )
 
 
 def _check_names(names: Sequence[object], wanted: Mapping[str, object]) -> None:
@@ -102,8 +115,9 @@ def class_vectors(
 
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Bring every row to length 1; rows of zeros stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths == 0, 1, lengths)
+    lengths: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    return rows / lengths
 
 
 def softmax(scores: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -5,17 +5,19 @@ needs; everything that combines estimators needs scikit-learn anyway.
 """
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-try:
+from wordsight.packages import is_installed
+
+if not TYPE_CHECKING and is_installed("sklearn"):
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import validate_data
-except ModuleNotFoundError:
+else:
 
     class NotFittedError(ValueError, AttributeError):
         """Raised when an estimator predicts before it was fitted."""

@@ -70,16 +70,16 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         if self.model is not None:
             self._embed_classes()
             return self
-        X, y = validate_data(self, X, y)
-        check_classification_targets(y)
-        self.classes_, index = np.unique(y, return_inverse=True)
-        prompts = unit_rows(X)
+        rows, labels = validate_data(self, X, y)
+        check_classification_targets(labels)
+        self.classes_, index = np.unique(labels, return_inverse=True)
+        prompts = unit_rows(rows)
         means = [prompts[index == k].mean(axis=0) for k in range(len(self.classes_))]
         self.class_vectors_ = unit_rows(np.stack(means))
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.floating]:
-        """Return scaled cosines (N, C); for two classes scikit-learn wants their difference (N,)."""
+        """Return scaled cosines (N, C); for two classes their difference (N,), as is the custom."""
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -110,7 +110,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
     def _embeddings(self, X: Any) -> NDArray[np.floating]:
         """Take an array of two axes for embeddings, and anything else for pictures."""
         if self.model is not None and not (hasattr(X, "ndim") and X.ndim == 2):
-            return self.model.encode_image(list(X))
+            return self.model.encode_image(X if isinstance(X, (str, bytes)) else list(X))
         return validate_data(self, X, reset=False)
 
     def _is_stale(self) -> bool:

@@ -1,0 +1,1 @@
+"""The whole story on one computer: names for photographs, a factory's own words, a new word."""
