@@ -34,7 +34,7 @@ def main() -> None:
             speed = aligned.results["speed"]
             print(
                 f"{name}: {time.perf_counter() - begun:.1f} s in all, "
-                f"{speed['pictures_per_second']:.0f} pictures/s gathered, "
+                f"{speed['pictures_per_second']:.0f} pictures/s from file to features, "
                 f"{speed['train_seconds']:.1f} s for 30 epochs, {len(pairs)} pairs"
             )
 

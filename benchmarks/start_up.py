@@ -28,9 +28,8 @@ def seconds(*command: str) -> float:
 def main() -> None:
     bare = seconds(sys.executable, "-c", "pass")
     print(f"python -c pass              {1000 * bare:7.0f} ms")
-    print(
-        f"import wordsight            {1000 * seconds(sys.executable, '-c', 'import wordsight'):7.0f} ms"
-    )
+    imported = seconds(sys.executable, "-c", "import wordsight")
+    print(f"import wordsight            {1000 * imported:7.0f} ms")
     command = str(Path(sys.executable).with_name("wordsight"))
     print(f"wordsight --help            {1000 * seconds(command, '--help'):7.0f} ms")
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from typing import Any
 LOOPBACK = ("127.", "::1", "localhost")
 
 
-class LeftTheMachine(AssertionError):
+class LeftTheMachineError(AssertionError):
     """Something tried to reach another machine."""
 
 
@@ -14,7 +14,7 @@ def _check(sock: socket.socket, address: Any) -> None:
     if sock.family == getattr(socket, "AF_UNIX", None):
         return
     if not str(address[0]).startswith(LOOPBACK):
-        raise LeftTheMachine(f"a connection to {address} was tried")
+        raise LeftTheMachineError(f"a connection to {address} was tried")
 
 
 def install(patch: Any = setattr) -> None:
@@ -31,7 +31,7 @@ def install(patch: Any = setattr) -> None:
 
     def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
         if host is not None and not str(host).startswith(LOOPBACK):
-            raise LeftTheMachine(f"the name {host!r} was looked up")
+            raise LeftTheMachineError(f"the name {host!r} was looked up")
         return look_up(host, *args, **kwargs)
 
     patch(socket, "getaddrinfo", guarded_look_up)

@@ -1,5 +1,6 @@
 """Settings from TOML and JSON: what fits comes back the same, what does not is named."""
 
+import itertools
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,8 +71,10 @@ def test_what_is_written_reads_back_the_same(value: Outer):
         st.sampled_from([*Outer.__dataclass_fields__, "unknown"]),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["size", "kind", "x"]), inner, max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["size", "kind", "x"]), inner, max_size=3)
+            ),
             max_leaves=5,
         ),
     )
@@ -189,7 +192,7 @@ def test_every_setting_has_a_line_of_documentation(kind: type):
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
     undocumented = [
         node.target.id  # type: ignore[union-attr]
-        for node, after in zip(body, body[1:], strict=False)
+        for node, after in itertools.pairwise(body)
         if isinstance(node, ast.AnnAssign)
         and not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant))
     ]
@@ -203,7 +206,7 @@ def test_every_setting_has_a_line_of_documentation(kind: type):
         {"held_out": 1.0},
         {"held_out": float("nan")},
         {"epochs": 0},
-        {"batch_size": 0},
+        {"batch_size": -1},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
         {"label_trust": 1.1},

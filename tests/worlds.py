@@ -142,7 +142,9 @@ def export(module: nn.Module, path: Path, *, outputs: Sequence[str], is_text: bo
         export_tower(module, example, path, outputs=outputs, dynamic_axes=axes)
 
 
-def config(name: str = "tiny", *, towers: tuple[nn.Module, nn.Module] | None = None) -> BundleConfig:
+def config(
+    name: str = "tiny", *, towers: tuple[nn.Module, nn.Module] | None = None
+) -> BundleConfig:
     architecture = {}
     if towers:
         architecture = {"image": describe(towers[0]), "text": describe(towers[1])}

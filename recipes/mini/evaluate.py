@@ -9,7 +9,6 @@ of caltech101. No picture of either is ever learnt from.
 import argparse
 import csv
 import hashlib
-import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,39 +60,37 @@ def zero_shot_sets(data: Path, part: str) -> dict[str, Labelled]:
     }
 
 
-def main() -> None:
-    """Print one row per measure, and write them as JSON if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", default="mini")
-    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[3] / "shared")
-    parser.add_argument("--part", choices=["test", "validation"], default="test")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    model = ws.load(options.model)
-    data = options.shared / "data"
-    rows: dict[str, str] = {}
-    for name, labelled in zero_shot_sets(data, options.part).items():
+def measure(model: ws.Model, data: Path, part: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the result of every measure."""
+    for name, labelled in zero_shot_sets(data, part).items():
         classes = sorted({label for _, label in labelled})
         vectors = class_vectors(model, classes)
         images = model.encode_image([picture for picture, _ in labelled])
         predicted = np.array(classes)[vectors.cosines(images).argmax(axis=1)]
-        rows[name] = str(accuracy(predicted, np.array([label for _, label in labelled])))
-        print(f"{name:28} {rows[name]}", flush=True)
-    for name in ("coco2k_captions", "flowers102_captions"):
-        where = {"split": "test"} if options.part == "test" else None
-        if where is None:
-            continue
-        pairs = read_pairs(data / name / "pairs.csv", where=where)
+        yield f"{name}, accuracy", str(accuracy(predicted, np.array([n for _, n in labelled])))
+    for name in ("coco2k_captions", "flowers102_captions") if part == "test" else ():
+        pairs = read_pairs(data / name / "pairs.csv", where={"split": "test"})
         relation = find_positives(pairs)
         block = relation.block(range(len(pairs.images)), range(len(relation.texts)))
         similarity = model.encode_image(list(pairs.images)) @ model.encode_text(relation.texts).T
-        for way, scores, truth in (("i2t", similarity, block), ("t2i", similarity.T, block.T)):
+        ways = (("image to text", similarity, block), ("text to image", similarity.T, block.T))
+        for way, scores, truth in ways:
             for k in (1, 5, 10):
                 positives = [np.flatnonzero(row) for row in truth]
-                rows[f"{name} {way} R@{k}"] = str(recall_at_k(scores, positives, k))
-                print(f"{name} {way} R@{k:<3} {rows[f'{name} {way} R@{k}']}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+                yield f"{name}, {way} R@{k}", str(recall_at_k(scores, positives, k))
+
+
+def main() -> None:
+    """Print one row per measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default="mini")
+    parser.add_argument("--shared", type=Path, default=Path(__file__).parents[3] / "shared")
+    parser.add_argument("--part", choices=["test", "validation"], default="test")
+    parser.add_argument("--engine", default="auto")
+    options = parser.parse_args()
+    model = ws.load(options.model, engine=options.engine)
+    for name, result in measure(model, options.shared / "data", options.part):
+        print(f"{name:45} {result}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,23 @@
     python recipes/mini/make.py --shared ../shared --out src/wordsight/models/mini
 
 Lays out pairs, class pictures and a vocabulary in a work folder, and runs one alignment. The same
-seed gives the same bytes. `evaluate.py` measures the result on the test parts.
+seed gives the same bytes. The card of the model is written last, with
+what `evaluate.py` measures on the test parts.
 """
 
 import argparse
 import csv
 import json
+import shutil
 import tarfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from evaluate import measure
+
 import wordsight as ws
+from wordsight.bundle import open_bundle, write_bundle
 from wordsight.config import load_toml
 from wordsight.data import read_pairs
 
@@ -28,6 +33,14 @@ CAPTIONS = {
 }
 
 
+def link(shared: Path, work: Path) -> Path:
+    """Show the shared folder under the work folder, so that the split depends on no place."""
+    seen = work / "shared"
+    seen.unlink(missing_ok=True)
+    seen.symlink_to(shared.resolve(), target_is_directory=True)
+    return seen
+
+
 def write_captions(shared: Path, work: Path) -> None:
     """Join the training parts of the caption sets into one table."""
     with (work / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
@@ -36,7 +49,7 @@ def write_captions(shared: Path, work: Path) -> None:
         for name, where in CAPTIONS.items():
             folder = shared / "data" / name
             for pair in read_pairs(folder / "pairs.csv", where=where):
-                writer.writerow([pair.image.resolve(), pair.text])
+                writer.writerow([pair.image.relative_to(work), pair.text])
 
 
 def tiny_rows(shared: Path, work: Path) -> Iterator[tuple[Path, dict[str, str]]]:
@@ -61,7 +74,7 @@ def imagenet_rows(shared: Path) -> list[dict[str, str]]:
     folder = shared / "data" / "imagenet_sample1k"
     with (folder / "labels.csv").open(encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["wnid"])
-    return [{**row, "path": str((folder / row["path"]).resolve())} for row in rows]
+    return [{**row, "path": str(folder / row["path"])} for row in rows]
 
 
 def general_words() -> list[dict[int, list[str]]]:
@@ -92,13 +105,13 @@ def write_classes(shared: Path, work: Path) -> None:
     rows = imagenet_rows(shared)
     names = dict(zip((row["wnid"] for row in rows), unique_names(rows), strict=True))
     words = {row["wnid"]: [row["class"]] for row in rows}
-    pictures = [(row["path"], names[row["wnid"]]) for row in rows]
+    pictures = [(Path(row["path"]), names[row["wnid"]]) for row in rows]
     for path, labels in tiny_rows(shared, work):
         wnid = labels["wnid"]
         names.setdefault(wnid, labels["class"])
         synonyms = [word.strip() for word in labels["synonyms"].split(",")]
         words[wnid] = list(dict.fromkeys([*words.get(wnid, []), *synonyms]))
-        pictures.append((str(path.resolve()), names[wnid]))
+        pictures.append((path, names[wnid]))
     levels = general_words()
     with (work / "vocabulary.jsonl").open("w", encoding="utf-8") as file:
         for number, (wnid, texts) in enumerate(words.items()):
@@ -112,11 +125,26 @@ def write_classes(shared: Path, work: Path) -> None:
             }
             file.write(json.dumps(entry) + "\n")
     with (work / "class_pictures.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("image", "class"), *pictures])
+        writer = csv.writer(file)
+        writer.writerow(["image", "class"])
+        writer.writerows((path.relative_to(work), name) for path, name in pictures)
+
+
+def put_card(out: Path, data: Path) -> None:
+    """Measure the model, and write its card with the results."""
+    rows: list[str] = []
+    for name, result in measure(ws.load(out, engine="onnxruntime"), data, "test"):
+        print(name, result, flush=True)
+        rows.append(f"| {name} | {result} |")
+    bundle = open_bundle(out)
+    files = {name: (out / name).read_bytes() for name in bundle.files if name != "config.json"}
+    card = (HERE / "card.md").read_text(encoding="utf-8")
+    files["README.md"] = card.replace("<!-- table -->", "\n".join(rows)).encode()
+    write_bundle(out, bundle.config, files)
 
 
 def main() -> None:
-    """Lay out the data and align."""
+    """Lay out the data, align, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=HERE.parents[2] / "shared")
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "src/wordsight/models/mini")
@@ -125,9 +153,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    write_captions(options.shared, options.work)
-    write_classes(options.shared, options.work)
-    aligned = ws.align(
+    shared = link(options.shared, options.work)
+    write_captions(shared, options.work)
+    write_classes(shared, options.work)
+    ws.align(
         options.work / "pairs.csv",
         out=options.out,
         cache=options.work / "cache",
@@ -137,8 +166,10 @@ def main() -> None:
         on_epoch=lambda record: print(record),
         **load_toml(options.config),
     )
-    for score in aligned.results["scores"]:
-        print(score["name"], score["after"])
+    # The report shows pictures of the training data, which are not ours to pass on.
+    shutil.rmtree(options.work / "run", ignore_errors=True)
+    shutil.move(options.out / "run", options.work / "run")
+    put_card(options.out, shared / "data")
 
 
 if __name__ == "__main__":

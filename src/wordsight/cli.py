@@ -5,12 +5,13 @@ Heavy imports live inside the functions, so that `wordsight --help` answers at o
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from wordsight.errors import MissingError, WordsightError
+from wordsight.errors import InputError, MissingError, WordsightError
 
 FINDINGS = 1
 INTERRUPTED = 130
@@ -28,7 +29,7 @@ app = App(
 
 @app.command(help_format="markdown")
 def classify(
-    *photos: str,
+    *photos: Annotated[str, Parameter(allow_leading_hyphen=True)],  # for the lone -
     labels: str | None = None,
     classes: Path | None = None,
     model: str = "mini",
@@ -59,6 +60,7 @@ def classify(
     from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
+    _refuse_options(photos)
     wanted = command.read_classes(labels, classes)
     chosen = command.read_templates(templates) if templates else None
     paths = find_images(photos, stdin=sys.stdin)
@@ -211,9 +213,17 @@ def demo(
         webbrowser.open(page.resolve().as_uri())
 
 
-def _condition(where: str | None) -> dict[str, str] | None:
-    from wordsight.errors import InputError
+def _refuse_options(photos: Sequence[str]) -> None:
+    """Refuse a misspelt option, which the parser takes for a picture because `-` may be one."""
+    for photo in photos:
+        if photo.startswith("-") and photo != "-":
+            raise InputError(
+                f"there is no option {photo!r}",
+                hint=f"see wordsight classify --help; for a file of that name write ./{photo}",
+            )
 
+
+def _condition(where: str | None) -> dict[str, str] | None:
     if where is None:
         return None
     name, equals, value = where.partition("=")

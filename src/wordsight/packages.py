@@ -9,7 +9,10 @@ from wordsight.errors import MissingError
 
 def is_installed(name: str) -> bool:
     """Say whether a package could be imported, without importing it."""
-    return importlib.util.find_spec(name) is not None
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ModuleNotFoundError, ValueError):  # hidden on purpose, or only half there
+        return False
 
 
 def require(name: str, *, extra: str) -> Any:

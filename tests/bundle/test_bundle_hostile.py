@@ -16,11 +16,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
-import worlds
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from tally import COUNT
 
+import worlds
+from tally import COUNT
 from wordsight import load
 from wordsight.bundle.onnx_file import check_onnx
 from wordsight.errors import BundleError, WordsightError
@@ -477,9 +477,7 @@ def test_names_that_look_like_paths_are_only_names(bundle_copy: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_numbers_open_but_never_give_a_vector(
-    bundle_copy: Path, value: float
-):
+def test_weights_that_are_not_numbers_open_but_never_give_a_vector(bundle_copy: Path, value: float):
     from safetensors.torch import load_file, save_file
 
     COUNT["hostile bundles"] += 1

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import worlds
 from tally import COUNT
-
 from wordsight.bundle import Bundle, BundleConfig, open_bundle, write_bundle
 from wordsight.bundle.prompts import read_prompts
 from wordsight.errors import BundleError, ConfigError, InputError
@@ -67,7 +67,9 @@ def test_the_checksums_are_in_the_format_of_sha256sum(tiny: Path):
     if not shutil.which("sha256sum"):
         pytest.skip("this machine has no sha256sum")
     result = subprocess.run(
-        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=tiny / "tiny", check=False
+        ["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"],
+        cwd=tiny / "tiny",
+        check=False,
     )
     assert result.returncode == 0
 

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
-import worlds
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+import worlds
 from wordsight.engine.onnx_runtime import OnnxRuntimeRunner
 from wordsight.engine.openvino import OpenVinoRunner
 from wordsight.errors import BundleError

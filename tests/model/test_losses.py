@@ -58,9 +58,7 @@ def test_info_nce_is_the_equation_with_any_positives(
     rng = np.random.default_rng(seed)
     positives = rng.random((rows, columns)) < 0.4
     positives[rng.integers(rows), rng.integers(columns)] = True
-    loss = info_nce(
-        images, texts, torch.tensor(log_scale), positives=torch.from_numpy(positives)
-    )
+    loss = info_nce(images, texts, torch.tensor(log_scale), positives=torch.from_numpy(positives))
     expected = spelled_out(
         images.double().numpy(), texts.double().numpy(), math.exp(log_scale), positives
     )

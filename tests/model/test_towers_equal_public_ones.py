@@ -103,9 +103,7 @@ def bert_pair(seed: int = 0) -> tuple[Any, BertSentenceEncoder]:
         )
     ).eval()
     ours = BertSentenceEncoder(
-        BertConfig(
-            vocab_size=90, width=24, depth=3, num_heads=4, mlp_width=40, max_positions=20
-        )
+        BertConfig(vocab_size=90, width=24, depth=3, num_heads=4, mlp_width=40, max_positions=20)
     ).eval()
     ours.load_state_dict(rename_bert(theirs.state_dict()))
     return theirs, ours

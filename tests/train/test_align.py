@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import worlds
 from tally import COUNT
-
 from wordsight import load
 from wordsight.bundle import open_bundle
 from wordsight.errors import BundleError, ConfigError, DataError, InputError
@@ -208,9 +208,7 @@ def test_another_seed_gives_another_model(tiny: Path, drawn: Path, cache: Path, 
     assert digest(tmp_path / "1", "image.onnx") != digest(tmp_path / "2", "image.onnx")
 
 
-def test_a_run_killed_at_any_moment_finishes_when_repeated(
-    tiny: Path, drawn: Path, tmp_path: Path
-):
+def test_a_run_killed_at_any_moment_finishes_when_repeated(tiny: Path, drawn: Path, tmp_path: Path):
     place, cache, rng = tmp_path / "model", tmp_path / "cache", random.Random(5)
     job = (drawn, tiny / "headless", place, cache)
     seconds = [rng.uniform(0.02, 0.15 * n) for n in range(1, 6)]
@@ -229,7 +227,10 @@ def test_nearly_identical_sentences_do_not_collapse_unless_the_report_says_so(
         tmp_path / "w", 272, sentence="a photo of a {colour} {shape} on the table word{number}"
     )
     aligned = align(
-        world, out=tmp_path / "m", config=settings(tiny / "headless", tiny / "headless"), cache=cache
+        world,
+        out=tmp_path / "m",
+        config=settings(tiny / "headless", tiny / "headless"),
+        cache=cache,
     )
     model = load(aligned.bundle.path)
     from wordsight.data import read_pairs
@@ -265,9 +266,7 @@ def test_one_sentence_for_all_pictures_is_refused(tiny: Path, cache: Path, tmp_p
         align(world, out=tmp_path / "m", config=settings(tiny / "tiny", tiny / "tiny"), cache=cache)
 
 
-def test_copies_of_one_picture_are_refused_with_the_reason(
-    tiny: Path, cache: Path, tmp_path: Path
-):
+def test_copies_of_one_picture_are_refused_with_the_reason(tiny: Path, cache: Path, tmp_path: Path):
     world = worlds.write_world(tmp_path / "w", 20)
     for n in range(1, 20):
         (world / f"{n}.png").write_bytes((world / "0.png").read_bytes())
@@ -365,7 +364,7 @@ def test_torch_weights_of_a_tower_that_is_only_a_graph_are_refused(
     tiny: Path, drawn: Path, cache: Path, tmp_path: Path
 ):
     config = settings(tiny / "headless", tiny / "headless", epochs=1, torch_weights=True)
-    with pytest.raises(ConfigError, match="torch_weights: tower .* is only known as a graph"):
+    with pytest.raises(ConfigError, match=r"torch_weights: tower .* is only known as a graph"):
         align(drawn, out=tmp_path / "m", config=config, cache=cache)
 
 
@@ -383,9 +382,7 @@ def quiet_exporter() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def test_models_of_timm_and_transformers_are_towers(
-    drawn: Path, cache: Path, tmp_path: Path
-):
+def test_models_of_timm_and_transformers_are_towers(drawn: Path, cache: Path, tmp_path: Path):
     timm, transformers = pytest.importorskip("timm"), pytest.importorskip("transformers")
     import torch
     from timm.models import save_for_hf

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import worlds
 from tally import COUNT
-
 from wordsight.engine.features import SEGMENT_ROWS, FeatureStore, content_key
 from wordsight.train.picture_features import FeatureReader
 from wordsight.train.text_features import TextFeatureReader
@@ -69,9 +69,7 @@ def test_every_kind_of_damage_to_a_segment_is_named_and_the_rest_is_kept(tmp_pat
     for start in (0, 100):
         store.add(rows(start, 50))
         store.flush()
-    path = next(
-        p for p in tmp_path.iterdir() if b"".join(list(rows(0, 1))) in p.read_bytes()
-    )
+    path = next(p for p in tmp_path.iterdir() if b"".join(list(rows(0, 1))) in p.read_bytes())
     good, rng = path.read_bytes(), random.Random(0)
     for number in range(60):
         COUNT["damaged segments"] += 1

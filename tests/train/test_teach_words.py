@@ -71,10 +71,13 @@ def test_words_in_use_count_more_than_class_names() -> None:
     np.testing.assert_allclose(covariance(known, np.zeros((0, 3)))[0, 0], 1, rtol=0.01)
 
 
-def test_the_word_wins_on_its_pictures_and_old_words_stay(taught: Taught) -> None:
-    assert taught.wins_after == 1.0
-    assert taught.score_after > 0.9 > taught.score_before
-    assert taught.num_old == 5 + len(KEEP)
+def test_the_word_wins_on_its_pictures_and_old_words_stay(taught: Taught, tiny: Path) -> None:
+    assert taught.wins_after == 1.0 > taught.wins_before
+    mean = ws.load(tiny / "tiny").encode_image(pictures()).mean(axis=0)
+    most = float(np.linalg.norm(mean))  # no unit vector has a larger mean cosine with them
+    assert taught.score_before < 0.9 * most
+    assert 0.98 * most < taught.score_after <= most + 1e-6
+    assert taught.num_old == 5 + 3 * len(KEEP)  # alone, and in two templates
     assert taught.num_watched == 26
     assert 0 <= taught.moved_mean <= taught.moved_max < 0.1
 

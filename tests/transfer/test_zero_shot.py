@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import worlds
 from wordsight import load
 from wordsight.engine import Model
 from wordsight.errors import ImageError, InputError

@@ -3,7 +3,7 @@
 from wordsight.data.order import epoch_order
 from wordsight.data.pairs import Pair, Pairs, read_pairs, rejected_lines
 from wordsight.data.positives import Positives, find_positives, sentence_key
-from wordsight.data.rows import BadRow
+from wordsight.data.rows import BadRow, rejected_line
 from wordsight.data.split import Leaks, Split, find_leaks, split_pairs
 
 __all__ = [

@@ -1,6 +1,7 @@
 """The page of the demo: three acts, each with its pictures and numbers."""
 
 from pathlib import Path
+from shlex import quote
 
 from wordsight.demo.acts import Acts
 from wordsight.demo.cells import Cell
@@ -8,10 +9,11 @@ from wordsight.demo.new_word import WORDS
 from wordsight.demo.photos import LABELS, Named
 from wordsight.demo.scores import factory_scores, word_scores
 from wordsight.demo.sentences import CLASSES
+from wordsight.demo.tiles import bar, tile, verdict
 from wordsight.files import write_text
 from wordsight.images import data_uri, open_image
 from wordsight.language import Phrases
-from wordsight.report.page import Markup, page, picture, tag, words
+from wordsight.report.page import Markup, page, tag, words
 
 PHOTO_SIDE = 320
 CELL_SIDE = 200
@@ -85,17 +87,17 @@ def _photographs(acts: Acts, phrases: Phrases) -> Markup:
 
 def _photograph(named: Named, phrases: Phrases) -> Markup:
     truth = _label(named.truth, phrases)
-    verdict = phrases("demo.right" if named.is_right else "demo.wrong", truth=truth)
+    judged = phrases("demo.right" if named.is_right else "demo.wrong", truth=truth)
     bars = [
-        _bar(_label(label, phrases), share, is_chosen=place == 0)
+        bar(_label(label, phrases), share, is_chosen=place == 0)
         for place, (label, share) in enumerate(named.best)
     ]
-    return _tile(
+    return tile(
         named.path,
         truth,
         PHOTO_SIDE,
         tag("ul", bars, class_="bars"),
-        _verdict(verdict, is_right=named.is_right),
+        verdict(judged, is_right=named.is_right),
     )
 
 
@@ -156,19 +158,19 @@ def _pair(cell: Cell, text: str, phrases: Phrases) -> Markup:
     gloss = None if phrases.language == "en" else tag("div", _kind(cell, phrases), class_="path")
     quoted = tag("p", words(f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"),
                  lang="en", style="margin:0 0 4px;font-size:14px")  # fmt: skip
-    return _tile(cell.path, text, CELL_SIDE, quoted, gloss)
+    return tile(cell.path, text, CELL_SIDE, quoted, gloss)
 
 
 def _answer(cell: Cell, margin: float, phrases: Phrases) -> Markup:
     is_right = (margin > 0) == cell.is_defective
     answer = phrases("demo.cell.defective" if margin > 0 else "demo.cell.sound")
     truth = phrases("demo.cell.defective" if cell.is_defective else "demo.cell.sound")
-    return _tile(
+    return tile(
         cell.path,
         _kind(cell, phrases),
         CELL_SIDE,
         tag("p", tag("b", answer), f" {margin:+.2f}", style="margin:0;font-size:14px"),
-        _verdict(
+        verdict(
             phrases("demo.right" if is_right else "demo.wrong", truth=truth), is_right=is_right
         ),
     )
@@ -216,11 +218,11 @@ def _small(cell: Cell) -> Markup:
 
 def _next(out: Path, phrases: Phrases) -> Markup:
     commands = {
-        "again": f"wordsight align {out / 'pairs'} --out my-model",
+        "again": f"wordsight align {quote(str(out / 'pairs'))} --out my-model",
         "own": "wordsight align my-pairs --out my-model",
         "ask": 'wordsight classify my-photos --labels "good part,scratched part" '
         "--model my-model --contact-sheet answers.html",
-        "check": f"wordsight verify {out / 'factory-model'}",
+        "check": f"wordsight verify {quote(str(out / 'factory-model'))}",
     }
     steps = [
         tag("li", phrases(f"demo.next.{name}"), tag("br"), tag("code", words(command)))
@@ -233,27 +235,6 @@ def _next(out: Path, phrases: Phrases) -> Markup:
         tag("h2", phrases("align.next.title")),
         tag("div", tag("ol", steps, class_="next"), class_="card"),
     )
-
-
-def _tile(path: Path, description: str, side: int, *content: Markup | None) -> Markup:
-    image = data_uri(open_image(path), max_side=side)
-    return tag("article", picture(image, description), tag("div", *content), class_="card tile")
-
-
-def _bar(label: str, share: float, *, is_chosen: bool) -> Markup:
-    percent = f"{100 * share:.0f} %"
-    return tag(
-        "li",
-        tag("span", words(label), tag("span", percent, style="flex:none"), class_="row"),
-        tag("span", tag("i", style=f"width:{100 * share:.1f}%"), class_="bar", aria_hidden="true"),
-        class_="chosen" if is_chosen else None,
-    )
-
-
-def _verdict(text: str, *, is_right: bool) -> Markup:
-    mark = "\N{CHECK MARK}" if is_right else "\N{MULTIPLICATION X}"
-    colour = "ok" if is_right else "stop"
-    return tag("div", f"{mark} {text}", style=f"color:var(--{colour});font-size:13px")
 
 
 def _aside(title: str, text: str) -> Markup:

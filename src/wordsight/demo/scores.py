@@ -52,8 +52,8 @@ def word_scores(acts: Acts, phrases: Phrases) -> Markup:
     facts = {
         "photos": phrases("demo.of", n=acts.renamed_by_words, total=len(acts.named)),
         "cells": phrases("demo.of", n=new.cells_changed, total=len(acts.cells.held_out)),
-        "moved": f"{last.moved_mean:.4f}",
-        "moved_most": f"{last.moved_max:.3f}",
+        "moved": f"{last.moved_mean:.2g}",
+        "moved_most": f"{last.moved_max:.2g}",
     }
     lines = [
         tag("tr", tag("td", phrases(f"demo.words.{name}", n=last.num_old)), tag("td", value))

@@ -14,7 +14,7 @@ from wordsight.packages import is_installed
 
 EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 
-FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
+FASTEST_FIRST = ("onnxruntime", "openvino", "torch")
 """Measured order on CPUs (docs/decisions.md)."""
 
 
@@ -87,9 +87,9 @@ def _hint(usable: Sequence[str]) -> str:
     return 'pip install "wordsight[torch]"'
 
 
-def open_graph(path: Path, engine: str = "auto", *, threads: int | None = None) -> Runner:
-    """Open one ONNX file on an engine; "auto" takes the fastest that is installed."""
-    if engine == "openvino" or (engine == "auto" and is_installed("openvino")):
+def open_graph(path: Path, engine: str = FASTEST_FIRST[0], *, threads: int | None = None) -> Runner:
+    """Open one ONNX file on ONNX Runtime or OpenVINO."""
+    if engine == "openvino":
         from wordsight.engine.openvino import OpenVinoRunner
 
         return OpenVinoRunner(path, threads=threads)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from wordsight.bundle import Bundle, BundleConfig, Similarity, write_bundle
@@ -67,15 +66,13 @@ def align(
     image_tower = open_image_tower(config.image_tower, cache)
     text_tower = open_text_tower(config.text_tower, cache)
     reader = FeatureReader(image_tower, cache)
-    begun = perf_counter()
     data = gather(pairs, reader, TextFeatureReader(text_tower, cache), config, progress=progress)
-    gathered = perf_counter() - begun
     start, is_known = _start(image_tower, text_tower, data, config)
     learnt = learn_heads(start, data, config, on_epoch=on_epoch)
     meter = measure(text_tower.open_tokenizer(), data.positives.texts)
     results = assess(start if is_known else None, learnt, data, tower_findings=meter.findings())
     results["speed"] = {
-        "pictures_per_second": (reader.num_computed + reader.num_cached) / gathered,
+        "pictures_per_second": (reader.num_computed + reader.num_cached) / reader.seconds,
         "cache_hits": reader.num_cached,
         "cache_misses": reader.num_computed,
         "train_seconds": learnt.seconds,
@@ -122,7 +119,7 @@ def _describe(
         preprocessing=image.preprocessing,
         tokenizer=text.rules,
         architecture=architecture(image, text) if config.torch_weights else {},
-        class_names=image.class_names if classes is not None else (),
+        class_names=_class_names(image, data) if classes is not None else (),
         provenance={
             "made_by": "wordsight align",
             "image_tower": image.name,
@@ -134,6 +131,10 @@ def _describe(
             "best_epoch": learnt.best_epoch,
         },
     )
+
+
+def _class_names(image: FrozenImageTower, data: AlignData) -> tuple[str, ...]:
+    return data.bank.names if data.bank is not None else image.class_names
 
 
 def _run_files(

@@ -19,8 +19,8 @@ class AlignConfig:
     """Width of the joint space; 0 takes the text tower's."""
     epochs: int = 30
     """Passes over the pairs at most; learning stops early when the held-out part says so."""
-    batch_size: int = 256
-    """Pairs per step."""
+    batch_size: int = 0
+    """Pairs per step; 0 takes a tenth of the pairs, 32 at least and 256 at most."""
     learning_rate: float = 1e-3
     """Largest step size, after the warm-up."""
     weight_decay: float = 0.05
@@ -37,6 +37,8 @@ class AlignConfig:
     """Weight of the classifier as a teacher of class names; needs `vocabulary`."""
     label_trust: float = 0.5
     """Share of a picture's given class, the rest being the classifier's own opinion."""
+    start_share: float = 0.0
+    """Share of the heads before learning that is mixed into the learnt ones, against forgetting."""
     vocabulary: Path | None = None
     """JSON lines {"texts": [...]}: words for each class of the tower's classifier, in order."""
     class_pictures: Path | None = None
@@ -55,15 +57,24 @@ class AlignConfig:
     def __post_init__(self) -> None:
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must lie between 0 and 1, got {self.held_out}")
-        for name in ("epochs", "batch_size", "patience"):
+        for name in ("epochs", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-        for name in ("weight_decay", "preserve", "distil", "max_bad", "embed_dim", "seed"):
+        for name in (
+            "batch_size",
+            "weight_decay",
+            "preserve",
+            "distil",
+            "max_bad",
+            "embed_dim",
+            "seed",
+        ):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite, not negative, got {getattr(self, name)}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
-        if not 0 <= self.label_trust <= 1:
-            raise ValueError(f"label_trust must lie between 0 and 1, got {self.label_trust}")
+        for name in ("label_trust", "start_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
         if any(side < 8 for side in self.low_resolution):
             raise ValueError(f"low_resolution must be 8 pixels or more, got {self.low_resolution}")

@@ -215,4 +215,5 @@ def _class_bank(
         logits=[torch.as_tensor(np.ascontiguousarray(v.logits)) for v in views],  # type: ignore[arg-type]
         text_features=torch.as_tensor(texts.read(words, progress)),
         levels=levels,
+        names=vocabulary.names[:num_classes],
     )

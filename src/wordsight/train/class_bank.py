@@ -20,6 +20,9 @@ from wordsight.data import read_pairs, sentence_key
 from wordsight.errors import ConfigError, DataError
 from wordsight.images import find_images
 
+RAREST = 1e-6
+"""Frequencies below this count as this much, so that nothing is divided by zero."""
+
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
@@ -159,6 +162,8 @@ class ClassBank:
     """(T, D') features of all words."""
     levels: Sequence[ClassLevel]
     """The classes themselves, then wider groups."""
+    names: tuple[str, ...]
+    """The first words of the classifier's classes, in its order."""
 
 
 def make_levels(vocabulary: Vocabulary, opinion: Tensor) -> tuple[list[str], list[ClassLevel]]:
@@ -172,8 +177,21 @@ def make_levels(vocabulary: Vocabulary, opinion: Tensor) -> tuple[list[str], lis
             words[number, : len(rows)] = torch.tensor(rows)
         teacher = torch.zeros(len(opinion), len(groups) + 1)
         teacher.index_add_(1, torch.tensor(members) % (len(groups) + 1), opinion)
-        levels.append(ClassLevel(teacher[:, : len(groups)], words))
+        teacher = teacher[:, : len(groups)]
+        levels.append(ClassLevel(balanced(teacher) if levels else teacher, words))
     return list(place), levels
+
+
+def balanced(teacher: Tensor) -> Tensor:
+    """Give every group the same say, keeping how much of each picture (N, G) is in groups at all.
+
+    A hundred breeds make "dog" a hundred times as likely as "horse", which has one: what is said of
+    a picture is divided by how often it is said of any (logit adjustment, Menon et al., 2020,
+    arXiv 2007.07314).
+    """
+    mass = teacher.sum(dim=1, keepdim=True)
+    evened = teacher / teacher.mean(dim=0).clamp(min=RAREST)
+    return evened / evened.sum(dim=1, keepdim=True).clamp(min=RAREST) * mass
 
 
 def teacher_probability(

@@ -117,8 +117,26 @@ def _learn(
             best, best_loss, best_epoch = copy.deepcopy(lesson.averaged()), record.val_loss, epoch
         if epoch - best_epoch >= config.patience:
             break
+    if config.start_share:
+        best = mixed(best, start, config.start_share)
     stopped = len(history) <= config.epochs
     return Learnt(best, history, best_epoch, stopped, time.perf_counter() - begun)
+
+
+def mixed(learnt: Heads, start: Heads, share: float) -> Heads:
+    """Return (1 - share) * learnt + share * start, weight by weight.
+
+    What the start knew comes back, and little of what was learnt is lost (WiSE-FT, Wortsman et al.,
+    2021, arXiv 2109.01903, eq. 1).
+    """
+    result = copy.deepcopy(learnt)
+    for side in ("image", "text"):
+        ours: nn.Module = getattr(result, side)
+        theirs: nn.Module = getattr(start, side)
+        with torch.no_grad():
+            for new, old in zip(ours.parameters(), theirs.parameters(), strict=True):
+                new.lerp_(old, share)
+    return result
 
 
 class _Lesson:
@@ -129,11 +147,13 @@ class _Lesson:
         self.heads = copy.deepcopy(start)
         self.heads.log_scale.requires_grad_()
         self.class_log_scale = torch.tensor(math.log(START_SCALE), requires_grad=True)
-        self._average = copy.deepcopy(self.heads)
+        self._average = copy.deepcopy(start)
         self._average.log_scale = self.heads.log_scale.detach().clone()
         self._anchor = _embed_all(start, data)
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._steps_per_epoch = math.ceil(len(data.parts.train) / config.batch_size)
+        num_train = len(data.parts.train)
+        self._batch_size = config.batch_size or min(256, max(32, num_train // 10))
+        self._steps_per_epoch = math.ceil(num_train / self._batch_size)
         self._step = 0
         scales = [self.heads.log_scale, self.class_log_scale]
         linear = [*self.heads.image.parameters(), *self.heads.text.parameters()]
@@ -158,8 +178,8 @@ class _Lesson:
         losses: list[float] = []
         self.heads.image.train()
         self.heads.text.train()
-        for start in range(0, len(order), self.config.batch_size):
-            losses.append(self._learn(order[start : start + self.config.batch_size]))
+        for start in range(0, len(order), self._batch_size):
+            losses.append(self._learn(order[start : start + self._batch_size]))
         return sum(losses) / len(losses)
 
     def _learn(self, pairs: np.ndarray) -> float:

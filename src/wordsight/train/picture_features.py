@@ -6,6 +6,7 @@ Shape letters: N pictures, D features, K classes.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import PIL.Image
@@ -46,6 +47,7 @@ class FeatureReader:
     limits: ImageLimits = field(default_factory=ImageLimits)
     num_cached: int = 0
     num_computed: int = 0
+    seconds: float = 0.0
     _runner: Runner | None = None
 
     def read(
@@ -58,6 +60,7 @@ class FeatureReader:
             shrink: bring the shortest side to this many pixels first; 0 leaves it as it is.
             progress: called after every batch.
         """
+        begun = perf_counter()
         widths = self._widths()
         view = f"-{shrink}px" if shrink else ""
         store = FeatureStore(self.cache / "features" / (self.tower.key + view), sum(widths))
@@ -69,6 +72,7 @@ class FeatureReader:
         self._compute(missing, store, errors, shrink=shrink, progress=progress)
         _spread_errors(keys, errors)
         rows = store.take([keys[path] for path in paths if path not in errors])
+        self.seconds += perf_counter() - begun
         logits = rows[:, widths[0] :] if self.tower.has_classifier else None
         return PictureFeatures(rows[:, : widths[0]], logits), errors
 

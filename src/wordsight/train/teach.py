@@ -128,12 +128,16 @@ def _read_words(
     cache: Path,
     progress: Progress | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return features of the word and of old class names, in all templates, and of `keep`."""
+    """Return features of the word and of old class names, in all templates, and of `keep`.
+
+    What is kept is read alone and in all templates: people ask either way.
+    """
     templates = bundle.prompts().of("en")
     own = [fill(template, word) for template in templates]
     known = [fill(template, name) for name in old for template in templates]
     reader = TextFeatureReader(open_text_tower(bundle.path, cache), cache)
-    rows = reader.read([*own, *known, *keep], progress).astype(np.float64)
+    in_use = dict.fromkeys([*keep, *(fill(t, text) for text in keep for t in templates)])
+    rows = reader.read([*own, *known, *in_use], progress).astype(np.float64)
     end = len(own) + len(known)
     return rows[: len(own)], rows[len(own) : end], rows[end:]
 

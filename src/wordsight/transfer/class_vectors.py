@@ -3,8 +3,9 @@
 Shape letters: N pictures, C classes, E joint space.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +65,9 @@ def class_sentences(
     }
 
 
-def _check_descriptions(classes: Mapping[str, object]) -> None:
+def _check_descriptions(classes: Mapping[str, Any]) -> None:
     for name, texts in classes.items():
-        is_list = isinstance(texts, Iterable) and not isinstance(texts, str)
+        is_list = hasattr(texts, "__iter__") and not isinstance(texts, str)
         if not is_list or not all(isinstance(text, str) for text in texts):
             raise InputError(
                 f"class {name!r} is described by {texts!r}; expected a list of sentences",

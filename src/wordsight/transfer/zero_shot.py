@@ -110,7 +110,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
     def _embeddings(self, X: Any) -> NDArray[np.floating]:
         """Take an array of two axes for embeddings, and anything else for pictures."""
         if self.model is not None and not (hasattr(X, "ndim") and X.ndim == 2):
-            return self.model.encode_image(X if isinstance(X, (str, bytes)) else list(X))
+            return self.model.encode_image(X if isinstance(X, str) else list(X))
         return validate_data(self, X, reset=False)
 
     def _is_stale(self) -> bool:
