@@ -21,7 +21,7 @@ from wordsight.train.picture_features import PictureFeatures, Progress
 from wordsight.transfer.class_vectors import class_vectors
 
 EPOCHS = 30
-SETTINGS: dict[str, Any] = {"batch_size": 32, "held_out": 0.1, "epochs": EPOCHS}
+SETTINGS: dict[str, Any] = {"held_out": 0.1, "epochs": EPOCHS}
 """Chosen by leaving out one stretch of the cells to learn from; never on the held-out ones."""
 PROBE_STRENGTH = 0.01
 """Inverse regularisation of the linear probe, chosen in the same way."""

@@ -3,15 +3,18 @@
 Shape letters: N pictures, M sentences, D features, E joint space, K classes.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from wordsight.errors import ConfigError
 from wordsight.model.heads import ImageHead, TextHead
-from wordsight.packages import require
 from wordsight.train.align_data import AlignData
 from wordsight.train.class_bank import ClassBank
+
+linalg: Any = torch.linalg  # its functions carry no types
 
 DEVIATION_FLOOR = 0.05
 """Added to deviations, so that a feature that is nearly constant is not blown up."""
@@ -46,7 +49,6 @@ def start_text_head(data: AlignData, embed_dim: int) -> TextHead:
         if embed_dim == width:
             head.linear.weight.copy_(torch.eye(width))
         else:
-            linalg = require("torch.linalg", extra="torch")
             directions: Tensor = linalg.svd(samples - mean, full_matrices=False)[2]
             head.linear.weight.copy_(_at_least(directions, embed_dim))
     return head
@@ -56,7 +58,6 @@ def _at_least(directions: Tensor, rows: int) -> Tensor:
     """Return `rows` orthogonal directions, adding some where fewer were found."""
     if len(directions) < rows:
         width = directions.shape[1]
-        linalg = require("torch.linalg", extra="torch")
         complete: Tensor = linalg.qr(torch.cat([directions.mT, torch.eye(width)], dim=1))[0]
         return complete.mT[:rows]
     return directions[:rows]
@@ -107,7 +108,6 @@ def _regression(head: ImageHead, features: Tensor, targets: Tensor) -> Tensor:
     x = (features - head.mean) / head.deviation
     gram = x @ x.mT
     strength = RIDGE * gram.diagonal().mean()
-    linalg = require("torch.linalg", extra="torch")
     system = gram + strength * torch.eye(len(x))
     solved: Tensor = linalg.solve(system, targets - targets.mean(dim=0))
     return (x.mT @ solved).mT

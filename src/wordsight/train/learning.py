@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from wordsight.errors import DataError
 from wordsight.metrics import recall_at_k
 from wordsight.model.heads import MAX_LOG_SCALE, ImageHead, TextHead
 from wordsight.model.losses import class_distillation, info_nce
-from wordsight.packages import require
 from wordsight.train.align_config import AlignConfig
 from wordsight.train.align_data import AlignData
 from wordsight.train.class_bank import ClassBank
@@ -90,7 +90,7 @@ def learn_heads(
     Raises:
         DataError: if the loss stops being a number.
     """
-    random = require("torch.random", extra="torch")
+    random: Any = torch.random  # its functions carry no types
     with random.fork_rng(devices=[]):
         random.manual_seed(config.seed)  # dropout knows no other way
         return _learn(start, data, config, on_epoch)

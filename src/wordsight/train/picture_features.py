@@ -12,15 +12,13 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from wordsight.engine.choice import open_graph
 from wordsight.engine.features import FeatureStore, content_key
 from wordsight.engine.pictures import encode_pictures
 from wordsight.engine.runner import Runner
 from wordsight.errors import ImageError
-from wordsight.files import write_bytes
 from wordsight.images import ImageLimits, ImageSource, open_image
 from wordsight.model.outputs import FEATURES, LOGITS
-from wordsight.train.towers import FrozenImageTower
+from wordsight.train.towers import FrozenImageTower, output_width, run_tower
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the number done and the number of all."""
@@ -132,19 +130,13 @@ class FeatureReader:
 
     def _open(self) -> Runner:
         if self._runner is None:
-            path = self.cache / "towers" / f"{self.tower.key}.onnx"
-            if not path.is_file():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_bytes(path, self.tower.graph.SerializeToString())
-            self._runner = open_graph(path)
+            self._runner = run_tower(self.tower, self.cache)
         return self._runner
 
     def _widths(self) -> tuple[int, int]:
-        axes = {
-            output.name: output.type.tensor_type.shape.dim[1].dim_value
-            for output in self.tower.graph.graph.output
-        }
-        return axes[FEATURES], axes[LOGITS] if self.tower.has_classifier else 0
+        has_classifier = self.tower.has_classifier
+        num_classes = output_width(self.tower, LOGITS) if has_classifier else 0
+        return output_width(self.tower, FEATURES), num_classes
 
 
 def _spread_errors(keys: dict[Path, bytes], errors: dict[Path, ImageError]) -> None:

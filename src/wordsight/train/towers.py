@@ -24,9 +24,11 @@ from wordsight.bundle import Bundle, open_bundle
 from wordsight.bundle.onnx_file import check_onnx
 from wordsight.bundle.store import IMAGE_GRAPH, SUMS, TEXT_GRAPH
 from wordsight.config import nearest
+from wordsight.engine.choice import open_graph
 from wordsight.engine.loading import SHIPPED, locate
+from wordsight.engine.runner import Runner
 from wordsight.errors import BundleError, InputError
-from wordsight.files import recover_folder
+from wordsight.files import recover_folder, write_bytes
 from wordsight.images import Preprocessing
 from wordsight.model.efficientnet import LITE
 from wordsight.model.graph import detach_head, read_graph, read_image_head, read_text_head
@@ -53,11 +55,11 @@ class FrozenImageTower:
     head: ImageHead | None = None
     module: nn.Module | None = None
     licence: str = "not stated"
+    key: str = field(init=False)
+    """Checksum of the tower and its preprocessing: features under this key are the same."""
 
-    @property
-    def key(self) -> str:
-        """Checksum of the tower and its preprocessing: features under this key are the same."""
-        return _key(self.graph, self.preprocessing)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _key(self.graph, self.preprocessing))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,14 +75,34 @@ class FrozenTextTower:
     licence: str = "not stated"
     templates: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
-    @property
-    def key(self) -> str:
-        """Checksum of the tower and its tokenizer: features under this key are the same."""
-        return _key(self.graph, (self.rules, hashlib.sha256(self.tokenizer).hexdigest()))
+    key: str = field(init=False)
+    """Checksum of the tower and its tokenizer: features under this key are the same."""
+
+    def __post_init__(self) -> None:
+        words = hashlib.sha256(self.tokenizer).hexdigest()
+        object.__setattr__(self, "key", _key(self.graph, (self.rules, words)))
 
     def open_tokenizer(self) -> Tokenizer:
         """Build the tokenizer."""
         return Tokenizer.from_bytes(self.tokenizer, self.rules)
+
+
+FrozenTower = FrozenImageTower | FrozenTextTower
+
+
+def run_tower(tower: FrozenTower, cache: Path) -> Runner:
+    """Open a tower on an engine, from a file that is kept in `cache`."""
+    path = cache / "towers" / f"{tower.key}.onnx"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, tower.graph.SerializeToString())
+    return open_graph(path)
+
+
+def output_width(tower: FrozenTower, name: str) -> int:
+    """Return the number of columns of one of a tower's outputs."""
+    (output,) = (output for output in tower.graph.graph.output if output.name == name)
+    return int(output.type.tensor_type.shape.dim[1].dim_value)
 
 
 def open_image_tower(source: str | Path, cache: Path) -> FrozenImageTower:
