@@ -24,6 +24,7 @@ app = App(
     help="Teach a vision model with words, then ask it anything in words.",
     help_format="plaintext",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # main says what to do next
 )
 
 
