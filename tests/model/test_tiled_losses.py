@@ -1,0 +1,223 @@
+"""Tile by tile, over any number of processes, the losses are the dense ones of float64."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wordsight.model.losses import info_nce, sigmoid
+
+sizes = st.integers(1, 13)
+seeds = st.integers(0, 2**16)
+
+
+def rows_of(count: int, width: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, width, generator=generator), dim=-1)
+
+
+def chance(rows: int, columns: int, share: float, seed: int) -> torch.Tensor:
+    return torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed)) < share
+
+
+def dense_info_nce(images, texts, log_scale, positives, ignored, smoothing):
+    """Cross-entropy with a target per row and column, written out on whole matrices."""
+    logits = log_scale.exp() * images @ texts.mT
+
+    def one_way(logits, positives, ignored):
+        used = positives.any(dim=1)
+        logits, positives, kept = logits[used], positives[used], ~ignored[used]
+        logs = logits.masked_fill(~kept, -math.inf).log_softmax(dim=1).masked_fill(~kept, 0.0)
+        target = (1 - smoothing) * positives / positives.sum(dim=1, keepdim=True)
+        target = target + smoothing * kept / kept.sum(dim=1, keepdim=True)
+        return -(target * logs).sum(dim=1).mean()
+
+    return (one_way(logits, positives, ignored) + one_way(logits.mT, positives.mT, ignored.mT)) / 2
+
+
+def dense_sigmoid(images, texts, log_scale, bias, positives):
+    """Equation 1 of the SigLIP paper on whole matrices."""
+    logits = log_scale.exp() * images @ texts.mT + bias
+    signs = torch.where(positives, 1.0, -1.0)
+    return -F.logsigmoid(signs * logits).sum() / len(images)
+
+
+def value_and_gradients(loss, values):
+    leaves = [value.detach().clone().requires_grad_() for value in values]
+    result = loss(*leaves)
+    return [result.detach(), *torch.autograd.grad(result, leaves)]
+
+
+def assert_equal(ours, reference):
+    for place, (mine, exact) in enumerate(zip(ours, reference, strict=True)):
+        bound = 1e-6 if place == 0 else 1e-5
+        assert (mine.double() - exact).abs().max() <= bound * max(1.0, float(exact.abs().max()))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    num_images=sizes,
+    num_texts=sizes,
+    width=sizes,
+    tile=sizes,
+    log_scale=st.floats(-1, 3.5),
+    smoothing=st.sampled_from([0.0, 0.1, 0.7]),
+    share_ignored=st.sampled_from([0.0, 0.3]),
+    seed=seeds,
+)
+def test_info_nce_equals_the_dense_loss_in_value_and_every_gradient(
+    num_images, num_texts, width, tile, log_scale, smoothing, share_ignored, seed
+):
+    positives = chance(num_images, num_texts, 0.4, seed)
+    positives[seed % num_images, seed % num_texts] = True
+    ignored = chance(num_images, num_texts, share_ignored, seed + 1) & ~positives
+    values = [rows_of(num_images, width, seed), rows_of(num_texts, width, seed + 1)]
+    values.append(torch.tensor(log_scale))
+    ours = value_and_gradients(
+        lambda *v: info_nce(
+            *v, positives=positives, ignored=ignored, smoothing=smoothing, tile=tile
+        ),
+        values,
+    )
+    exact = value_and_gradients(
+        lambda *v: dense_info_nce(*v, positives, ignored, smoothing),
+        [value.double() for value in values],
+    )
+    assert_equal(ours, exact)
+
+
+@settings(max_examples=80, deadline=None)
+@given(count=sizes, width=sizes, tile=sizes, seed=seeds, bias=st.floats(-12, 3))
+def test_sigmoid_equals_the_papers_equation_in_value_and_every_gradient(
+    count, width, tile, seed, bias
+):
+    values = [rows_of(count, width, seed), rows_of(count, width, seed + 1)]
+    values += [torch.tensor(2.3), torch.tensor(bias)]
+    ours = value_and_gradients(lambda *v: sigmoid(*v, tile=tile), values)
+    exact = value_and_gradients(
+        lambda *v: dense_sigmoid(*v, torch.eye(count, dtype=torch.bool)),
+        [value.double() for value in values],
+    )
+    assert_equal(ours, exact)
+
+
+@settings(max_examples=40, deadline=None)
+@given(num_images=sizes, num_texts=sizes, tile=sizes, seed=seeds)
+def test_sigmoid_takes_any_relation(num_images, num_texts, tile, seed):
+    positives = chance(num_images, num_texts, 0.4, seed)
+    values = [rows_of(num_images, 5, seed), rows_of(num_texts, 5, seed + 1)]
+    values += [torch.tensor(2.3), torch.tensor(-3.0)]
+    ours = value_and_gradients(lambda *v: sigmoid(*v, positives=positives, tile=tile), values)
+    exact = value_and_gradients(
+        lambda *v: dense_sigmoid(*v, positives), [value.double() for value in values]
+    )
+    assert_equal(ours, exact)
+
+
+def test_more_sentences_than_pictures_are_hard_negatives():
+    images, texts = rows_of(4, 8, 0), rows_of(9, 8, 1)
+    positives = torch.eye(4, 9, dtype=torch.bool)
+    loss = info_nce(images, texts, torch.tensor(1.0), positives=positives, tile=3)
+    logits = math.e * images.double() @ texts.double().mT
+    labels = torch.arange(4)
+    expected = F.cross_entropy(logits, labels) + F.cross_entropy(logits.mT[:4], labels)
+    assert float(loss) == pytest.approx(float(expected / 2), abs=1e-6)
+
+
+def test_a_mask_may_be_a_function_that_is_only_asked_for_tiles():
+    asked = []
+
+    def matches(rows: slice, columns: slice) -> torch.Tensor:
+        asked.append((rows.stop - rows.start) * (columns.stop - columns.start))
+        return torch.arange(rows.start, rows.stop)[:, None] // 2 == (
+            torch.arange(columns.start, columns.stop) // 2
+        )
+
+    images, texts = rows_of(10, 4, 0), rows_of(10, 4, 1)
+    whole = torch.arange(10)[:, None] // 2 == torch.arange(10) // 2
+    loss = info_nce(images, texts, torch.tensor(1.0), positives=matches, tile=4)
+    assert max(asked) <= 16
+    exact = info_nce(images, texts, torch.tensor(1.0), positives=whole)
+    assert float(loss) == pytest.approx(float(exact), abs=1e-6)
+
+
+def _one_of_two(rank: int, folder: str, kind: str) -> None:
+    store = torch.distributed.FileStore(f"{folder}/store-{kind}", 2)
+    torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    images, texts = rows_of(12, 6, 0), rows_of(12, 6, 1)
+    values = [images[rank * 6 :][:6], texts[rank * 6 :][:6], torch.tensor(1.5)]
+    group = torch.distributed.group.WORLD
+    if kind == "sigmoid":
+        values.append(torch.tensor(-2.0))
+        found = value_and_gradients(lambda *v: sigmoid(*v, tile=4, group=group), values)
+    else:
+        positives = chance(12, 12, 0.3, 5) if kind == "shared" else None
+        found = value_and_gradients(
+            lambda *v: info_nce(*v, positives=positives, smoothing=0.1, tile=4, group=group), values
+        )
+    torch.save(found, f"{folder}/{kind}-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", ["pairs", "shared", "sigmoid"])
+def test_two_processes_give_the_gradients_of_one(kind: str, tmp_path: Path):
+    context = torch.multiprocessing.get_context("fork")
+    processes = [context.Process(target=_one_of_two, args=(r, str(tmp_path), kind)) for r in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    first, second = (torch.load(tmp_path / f"{kind}-{rank}.pt") for rank in (0, 1))
+    values = [rows_of(12, 6, 0).double(), rows_of(12, 6, 1).double()]
+    values.append(torch.tensor(1.5, dtype=torch.float64))
+    eye = torch.eye(12, dtype=torch.bool)
+    if kind == "sigmoid":
+        values.append(torch.tensor(-2.0, dtype=torch.float64))
+        exact = value_and_gradients(lambda *v: dense_sigmoid(*v, eye), values)
+    else:
+        positives = chance(12, 12, 0.3, 5) if kind == "shared" else eye
+        none = torch.zeros_like(eye)
+        exact = value_and_gradients(lambda *v: dense_info_nce(*v, positives, none, 0.1), values)
+    assert float(first[0]) == float(second[0])
+    joined = [first[0], torch.cat([first[1], second[1]]), torch.cat([first[2], second[2]])]
+    joined += [one + other for one, other in zip(first[3:], second[3:], strict=True)]
+    assert_equal(joined, exact)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tile": 0}, "tile must be 1 or more, got 0"),
+        ({"smoothing": 1.0}, "smoothing must be 0 or more and below 1, got 1.0"),
+        ({"positives": torch.ones(2, 2, dtype=torch.bool)}, "positives are"),
+        ({"positives": torch.zeros(3, 3, dtype=torch.bool)}, "no picture has a matching text"),
+        ({"ignored": torch.ones(3, 4, dtype=torch.bool)}, "ignored are"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        info_nce(rows_of(3, 4, 0), rows_of(3, 4, 1), torch.tensor(0.0), **arguments)
+
+
+def test_vectors_of_different_width_are_refused():
+    with pytest.raises(ValueError, match="not rows of one space"):
+        sigmoid(rows_of(3, 4, 0), rows_of(3, 5, 1), torch.tensor(0.0), torch.tensor(0.0))
+
+
+def test_half_precision_vectors_get_half_precision_gradients_of_the_float32_loss():
+    images, texts = rows_of(20, 8, 0).bfloat16(), rows_of(20, 8, 1).bfloat16()
+    found = value_and_gradients(
+        lambda i, t, s: info_nce(i, t, s, tile=7), [images, texts, torch.tensor(4.0)]
+    )
+    exact = value_and_gradients(
+        lambda i, t, s: info_nce(i, t, s),
+        [images.float(), texts.float(), torch.tensor(4.0)],
+    )
+    assert found[1].dtype == torch.bfloat16
+    assert float(found[0]) == pytest.approx(float(exact[0]), rel=1e-6)
+    assert (found[1].float() - exact[1]).abs().max() < 0.01 * exact[1].abs().max()
