@@ -14,7 +14,7 @@ from rich.console import Console
 from wordsight.cli import app
 
 DOCS = Path(__file__).resolve().parent
-SETTINGS = DOCS.parent / "src/wordsight/train/align_config.py"
+SETTINGS = DOCS.parent / "src/wordsight/training/align_config.py"
 WIDTH = 90
 BEGIN = "<!-- settings: written by docs/generate.py -->\n"
 END = "<!-- settings: end -->\n"

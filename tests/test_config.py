@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wordsight.bundle.schema import BundleConfig
 from wordsight.config import from_dict, load_toml, nearest, to_dict
 from wordsight.errors import ConfigError
-from wordsight.train.align_config import AlignConfig
+from wordsight.training.align_config import AlignConfig
 
 
 @dataclass(frozen=True, kw_only=True)

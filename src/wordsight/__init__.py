@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wordsight.commands.align import align as align
     from wordsight.engine import Model as Model
     from wordsight.engine import load as load
-    from wordsight.train.teach import teach as teach
+    from wordsight.training.teach import teach as teach
     from wordsight.transfer import ZeroShotClassifier as ZeroShotClassifier
 
 __version__ = "0.1.0"
@@ -25,7 +25,7 @@ _HOMES = {
     "ZeroShotClassifier": "wordsight.transfer",
     "align": "wordsight.commands.align",
     "load": "wordsight.engine",
-    "teach": "wordsight.train.teach",
+    "teach": "wordsight.training.teach",
 }
 
 __all__ = ["Model", "ZeroShotClassifier", "__version__", "align", "load", "teach"]

@@ -48,7 +48,7 @@ def test_every_command_is_documented_and_has_help(command):
 
 def test_every_setting_of_an_alignment_is_documented():
     pytest.importorskip("torch")
-    from wordsight.train.align_config import AlignConfig
+    from wordsight.training.align_config import AlignConfig
 
     fields = {field.name for field in dataclasses.fields(AlignConfig)}
     assert fields == {name for name, _, _ in generate.settings()}

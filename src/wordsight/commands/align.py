@@ -11,9 +11,9 @@ from wordsight.report.align import write_align_report
 
 if TYPE_CHECKING:
     from wordsight.data import Pairs
-    from wordsight.train.align import Aligned
-    from wordsight.train.align_config import AlignConfig
-    from wordsight.train.learning import EpochRecord
+    from wordsight.training.align import Aligned
+    from wordsight.training.align_config import AlignConfig
+    from wordsight.training.learning import EpochRecord
 
 
 def align(
@@ -47,8 +47,8 @@ def align(
     phrases = Phrases.load(language)
     require("torch", extra="torch")
     from wordsight.config import from_dict, to_dict
-    from wordsight.train.align import align as learn
-    from wordsight.train.align_config import AlignConfig
+    from wordsight.training.align import align as learn
+    from wordsight.training.align_config import AlignConfig
 
     given = {**(to_dict(config) if config else {}), **settings}
     aligned = learn(

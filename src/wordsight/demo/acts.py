@@ -8,7 +8,7 @@ from wordsight.demo.factory import Factory, learn_factory
 from wordsight.demo.new_word import NewWord, teach_words
 from wordsight.demo.photos import Named, name_photographs, num_changed, photographs
 from wordsight.engine import load
-from wordsight.train.picture_features import Progress
+from wordsight.training.picture_features import Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,8 +16,8 @@ from wordsight.bundle.store import IMAGE_GRAPH
 from wordsight.engine.loading import locate
 from wordsight.errors import BundleError, ImageError
 from wordsight.model.graph import read_graph, read_image_head
-from wordsight.train.picture_features import FeatureReader, PictureFeatures, Progress
-from wordsight.train.towers import open_image_tower
+from wordsight.training.picture_features import FeatureReader, PictureFeatures, Progress
+from wordsight.training.towers import open_image_tower
 
 
 class Viewer:

@@ -17,7 +17,7 @@ from wordsight.demo.sentences import CLASSES, describe, write_pairs
 from wordsight.engine import Model, load
 from wordsight.metrics import Estimate, balanced_accuracy, roc_auc
 from wordsight.packages import require
-from wordsight.train.picture_features import PictureFeatures, Progress
+from wordsight.training.picture_features import PictureFeatures, Progress
 from wordsight.transfer.class_vectors import class_vectors
 
 EPOCHS = 30

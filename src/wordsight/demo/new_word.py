@@ -17,8 +17,8 @@ from wordsight.demo.photos import LABELS
 from wordsight.demo.sentences import CLASSES
 from wordsight.engine import Model, load
 from wordsight.metrics import Estimate, balanced_accuracy
-from wordsight.train.picture_features import Progress
-from wordsight.train.teach import Taught, teach
+from wordsight.training.picture_features import Progress
+from wordsight.training.teach import Taught, teach
 from wordsight.transfer.class_vectors import class_vectors
 
 WORDS = ("Zeta cell", "Omega cell")

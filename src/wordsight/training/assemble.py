@@ -9,9 +9,9 @@ from wordsight.errors import ConfigError
 from wordsight.model.compression import compress
 from wordsight.model.graph import attach_head
 from wordsight.model.two_tower import ImageTower, TextTower, describe, save_towers
-from wordsight.train.align_config import AlignConfig
-from wordsight.train.learning import Heads
-from wordsight.train.towers import FrozenImageTower, FrozenTextTower
+from wordsight.training.align_config import AlignConfig
+from wordsight.training.learning import Heads
+from wordsight.training.towers import FrozenImageTower, FrozenTextTower
 
 DEFAULT_TEMPLATES = {
     "en": ("{}", "a photo of a {}.", "a close-up photo of a {}."),

@@ -18,9 +18,9 @@ from tally import COUNT
 from wordsight import load
 from wordsight.bundle import open_bundle
 from wordsight.errors import BundleError, ConfigError, DataError, InputError
-from wordsight.train.align import Aligned, align
-from wordsight.train.align_config import AlignConfig
-from wordsight.train.towers import open_image_tower, open_text_tower
+from wordsight.training.align import Aligned, align
+from wordsight.training.align_config import AlignConfig
+from wordsight.training.towers import open_image_tower, open_text_tower
 
 
 def score(aligned: Aligned, name: str, when: str = "after") -> dict[str, float]:
@@ -147,8 +147,8 @@ JOBS = """
 import json, os, select, signal, sys
 from pathlib import Path
 from wordsight.bundle import open_bundle
-from wordsight.train.align import align
-from wordsight.train.align_config import AlignConfig
+from wordsight.training.align import align
+from wordsight.training.align_config import AlignConfig
 
 def run(pairs, towers, out, cache):
     config = AlignConfig(image_tower=towers, text_tower=towers, epochs=12, batch_size=32)
@@ -427,7 +427,7 @@ def test_models_of_timm_and_transformers_are_towers(drawn: Path, cache: Path, tm
     text = "a red circle"
     ids = torch.tensor([fast(text)["input_ids"]])
     assert load(tmp_path / "m").tokenize([text]).tolist() == ids.tolist()
-    from wordsight.train.text_features import TextFeatureReader
+    from wordsight.training.text_features import TextFeatureReader
 
     with warnings.catch_warnings():
         quiet_exporter()

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from wordsight.errors import ConfigError
 from wordsight.model.heads import ImageHead, TextHead
-from wordsight.train.align_data import AlignData
-from wordsight.train.class_bank import ClassBank
+from wordsight.training.align_data import AlignData
+from wordsight.training.class_bank import ClassBank
 
 linalg: Any = torch.linalg  # its functions carry no types
 

@@ -19,9 +19,9 @@ from wordsight.errors import DataError
 from wordsight.metrics import recall_at_k
 from wordsight.model.heads import MAX_LOG_SCALE, ImageHead, TextHead
 from wordsight.model.losses import class_distillation, info_nce
-from wordsight.train.align_config import AlignConfig
-from wordsight.train.align_data import AlignData
-from wordsight.train.class_bank import ClassBank
+from wordsight.training.align_config import AlignConfig
+from wordsight.training.align_data import AlignData
+from wordsight.training.class_bank import ClassBank
 
 START_SCALE = 20.0
 PRESERVE_SCALE = 50.0

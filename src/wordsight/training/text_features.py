@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from wordsight.engine.features import FeatureStore, content_key
 from wordsight.engine.texts import encode_texts
 from wordsight.model.outputs import FEATURES
-from wordsight.train.picture_features import Progress
-from wordsight.train.towers import FrozenTextTower, output_width, run_tower
+from wordsight.training.picture_features import Progress
+from wordsight.training.towers import FrozenTextTower, output_width, run_tower
 
 
 @dataclass(frozen=True, slots=True)

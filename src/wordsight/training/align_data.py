@@ -22,16 +22,16 @@ from wordsight.data import (
 )
 from wordsight.errors import ConfigError, DataError, ImageError
 from wordsight.images import near_duplicate_groups, open_image, perceptual_hash
-from wordsight.train.align_config import AlignConfig
-from wordsight.train.class_bank import (
+from wordsight.training.align_config import AlignConfig
+from wordsight.training.class_bank import (
     ClassBank,
     make_levels,
     read_class_pictures,
     read_vocabulary,
     teacher_probability,
 )
-from wordsight.train.picture_features import FeatureReader, Progress
-from wordsight.train.text_features import TextFeatureReader
+from wordsight.training.picture_features import FeatureReader, Progress
+from wordsight.training.text_features import TextFeatureReader
 
 MIN_PICTURES = 8
 NEAR_DUPLICATE_BITS = 4

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from wordsight.config import to_dict
 from wordsight.metrics import Estimate, recall_at_k
-from wordsight.train.align_data import AlignData
-from wordsight.train.learning import Heads, Learnt
+from wordsight.training.align_data import AlignData
+from wordsight.training.learning import Heads, Learnt
 
 RECALL_AT = (1, 5)
 NUM_SAMPLES = 24

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wordsight.metrics import Estimate
-from wordsight.train.towers import FrozenImageTower, FrozenTextTower
+from wordsight.training.towers import FrozenImageTower, FrozenTextTower
 
 
 def model_card(

@@ -13,9 +13,9 @@ import pytest
 import worlds
 from tally import COUNT
 from wordsight.engine.features import SEGMENT_ROWS, FeatureStore, content_key
-from wordsight.train.picture_features import FeatureReader
-from wordsight.train.text_features import TextFeatureReader
-from wordsight.train.towers import open_image_tower, open_text_tower
+from wordsight.training.picture_features import FeatureReader
+from wordsight.training.text_features import TextFeatureReader
+from wordsight.training.towers import open_image_tower, open_text_tower
 
 WIDTH = 5
 

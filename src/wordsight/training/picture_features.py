@@ -18,7 +18,7 @@ from wordsight.engine.runner import Runner
 from wordsight.errors import ImageError
 from wordsight.images import ImageLimits, ImageSource, open_image
 from wordsight.model.outputs import FEATURES, LOGITS
-from wordsight.train.towers import FrozenImageTower, output_width, run_tower
+from wordsight.training.towers import FrozenImageTower, output_width, run_tower
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the number done and the number of all."""

@@ -16,7 +16,7 @@ from wordsight.errors import BundleError, InputError
 from wordsight.model.compression import compress
 from wordsight.model.graph import attach_head, detach_head, read_graph, read_text_head
 from wordsight.model.heads import TextHead
-from wordsight.train.teach import Taught, covariance, rank_one_edit, teach
+from wordsight.training.teach import Taught, covariance, rank_one_edit, teach
 
 WORD = "word7"
 KEEP = ["a red circle", "a blue square", "the big cat"]

@@ -29,9 +29,9 @@ from wordsight.images import ImageSource
 from wordsight.model.graph import attach_head, read_graph, read_text_head
 from wordsight.model.heads import TextHead
 from wordsight.packages import require
-from wordsight.train.picture_features import Progress
-from wordsight.train.text_features import TextFeatureReader
-from wordsight.train.towers import open_text_tower
+from wordsight.training.picture_features import Progress
+from wordsight.training.text_features import TextFeatureReader
+from wordsight.training.towers import open_text_tower
 
 RIDGE = 0.001
 """Added to the covariance, in units of its mean eigenvalue: old words need not span the space."""

@@ -3,7 +3,7 @@
 import torch
 
 from wordsight.model.heads import ImageHead, TextHead
-from wordsight.train.learning import Heads, mixed
+from wordsight.training.learning import Heads, mixed
 
 
 def heads(value: float) -> Heads:

@@ -15,17 +15,17 @@ from wordsight.bundle.store import check_replaceable
 from wordsight.config import to_dict
 from wordsight.data import Pairs, read_pairs, rejected_line, rejected_lines
 from wordsight.text import measure
-from wordsight.train.align_config import AlignConfig
-from wordsight.train.align_data import AlignData, gather
-from wordsight.train.assemble import architecture, bundle_files
-from wordsight.train.assessment import assess
-from wordsight.train.card import model_card
-from wordsight.train.environment import environment
-from wordsight.train.heads_start import start_image_head, start_text_head
-from wordsight.train.learning import EpochRecord, Heads, Learnt, learn_heads
-from wordsight.train.picture_features import FeatureReader, Progress
-from wordsight.train.text_features import TextFeatureReader
-from wordsight.train.towers import (
+from wordsight.training.align_config import AlignConfig
+from wordsight.training.align_data import AlignData, gather
+from wordsight.training.assemble import architecture, bundle_files
+from wordsight.training.assessment import assess
+from wordsight.training.card import model_card
+from wordsight.training.environment import environment
+from wordsight.training.heads_start import start_image_head, start_text_head
+from wordsight.training.learning import EpochRecord, Heads, Learnt, learn_heads
+from wordsight.training.picture_features import FeatureReader, Progress
+from wordsight.training.text_features import TextFeatureReader
+from wordsight.training.towers import (
     FrozenImageTower,
     FrozenTextTower,
     open_image_tower,

@@ -36,7 +36,7 @@ from wordsight.model.heads import ImageHead, TextHead
 from wordsight.model.outputs import FEATURES, LOGITS
 from wordsight.packages import require
 from wordsight.text import Tokenizer, TokenizerRules
-from wordsight.train import public_towers
+from wordsight.training import public_towers
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
