@@ -7,6 +7,8 @@
     |- TextError              one sentence or tokenizer that cannot be used
     |- DataError              pairs: unreadable rows, too few of them, too many bad ones
     |- BundleError            a model folder that is damaged, partial, foreign or hostile
+    |- CheckpointError        a model file of another library: damaged, hostile, or of no known kind
+    |- TrainingError          a run that cannot go on: a loss that is no number, other settings
     |- CapacityError          a stated limit (pixels, bytes, size on disk) would be exceeded
     |- BusyError              another process is writing the same folder
     `- MissingError           exit code 3: a package, engine or device this machine lacks
@@ -47,6 +49,14 @@ class DataError(WordsightError):
 
 class BundleError(WordsightError):
     """A model folder is damaged, partial, foreign or hostile."""
+
+
+class CheckpointError(WordsightError):
+    """A model file of another library is damaged, partial, hostile or of no known kind."""
+
+
+class TrainingError(WordsightError):
+    """A training run cannot go on."""
 
 
 class CapacityError(WordsightError):

@@ -28,9 +28,16 @@ def compress(model: Any, precision: Precision) -> Any:
     onnx = require("onnx", extra="torch")
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    compress_in_place(copy, precision)
+    return copy
+
+
+def compress_in_place(model: Any, precision: Precision) -> None:
+    """Store the large float32 weights of a graph as `compress` does, without a second copy."""
+    onnx = require("onnx", extra="torch")
     if precision == "float32":
-        return copy
-    graph = copy.graph
+        return
+    graph = model.graph
     axes = _channel_axes(graph)
     initializers: list[Any] = []
     nodes: list[Any] = []
@@ -53,7 +60,6 @@ def compress(model: Any, precision: Precision) -> Any:
     del graph.node[:]
     graph.initializer.extend(initializers)
     graph.node.extend(nodes)
-    return copy
 
 
 def _channel_axes(graph: Any) -> dict[str, int]:

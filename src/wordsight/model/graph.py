@@ -5,7 +5,7 @@ A tower is exported once; a head is appended to its graph node by node, under na
 touched. Towers have layers called `head` themselves: the prefix must be one that they do not use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from wordsight.packages import require
 
 HEAD = "wordsight.head."
 TOWER = "tower."
+OUTPUT = "output."
 HALF = ".half"
 """Ending of the name of a weight that is stored as float16."""
 OPSET = 18
@@ -43,19 +44,73 @@ def export_tower(
         dynamic_axes: names of the leading axes that may have any size, such as ("batch", "length").
     """
     torch = require("torch", extra="torch")
-    require("onnxscript", extra="torch")
     axes = {place: torch.export.Dim(name) for place, name in enumerate(dynamic_axes)}
-    program = torch.onnx.export(
+    model = _export(module, example, outputs, axes)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _export(
+    module: nn.Module, example: Tensor, outputs: Sequence[str], axes: Mapping[int, Any]
+) -> Any:
+    torch = require("torch", extra="torch")
+    require("onnxscript", extra="torch")
+    model = torch.onnx.export(
         module.eval(),
         (example,),
         dynamo=True,
         verbose=False,
         opset_version=OPSET,
-        input_names=["tokens" if "length" in dynamic_axes else "pixels"],
+        input_names=["pixels" if example.is_floating_point() else "tokens"],
         output_names=list(outputs),
-        dynamic_shapes=(axes,),
-    )
-    program.save(str(path), external_data=False)
+        dynamic_shapes=(dict(axes),),
+    ).model_proto
+    _drop_metadata(model.graph)
+    return model
+
+
+class _InOrder(nn.Module):
+    """A tower that returns some of its named tensors as a tuple, which is what ONNX knows."""
+
+    def __init__(self, tower: nn.Module, names: Sequence[str]):
+        super().__init__()
+        self.joined, self.names = tower, tuple(names)
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, ...]:
+        named = self.joined(batch)
+        return tuple(named[name] for name in self.names)
+
+
+def export_outputs(
+    tower: nn.Module, example: Tensor, outputs: Sequence[str], *, max_length: int | None = None
+) -> Any:
+    """Return a tower that gives named tensors as an ONNX model with weights inside.
+
+    Args:
+        tower: maps one tensor to a dictionary of tensors.
+        example: an input of at least two rows.
+        outputs: those of the tensors to keep.
+        max_length: any number of columns up to this is taken; without it, only the example's.
+    """
+    torch = require("torch", extra="torch")
+    axes = {0: torch.export.Dim("batch")}
+    if max_length is not None:
+        axes[1] = torch.export.Dim("length", max=max_length)
+    # Exporters call a token look-up `embedding`, and do not notice an output of that name.
+    names = {OUTPUT + name: name for name in outputs}
+    model = _export(_InOrder(tower, outputs), example, tuple(names), axes)
+    dimensions = model.graph.input[0].type.tensor_type.shape.dim
+    assert all(dimensions[place].dim_param for place in axes), "an axis became a constant"
+    _rename(model.graph, EMBEDDING, TOWER + EMBEDDING)
+    for output in model.graph.output:
+        _rename(model.graph, output.name, names[output.name])
+        output.name = names[output.name]
+    return model
+
+
+def _drop_metadata(graph: Any) -> None:
+    """Drop what the exporter notes of every node: places in files of this machine."""
+    for entry in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        del entry.metadata_props[:]
 
 
 def read_graph(path: Path) -> Any:

@@ -5,6 +5,9 @@ model.safetensors has four groups of keys: `image.tower.`, `image.head.`, `text.
 
     {"image": {"kind": "efficientnet-lite", "image_size": 224, ...},
      "text": {"kind": "bert", "width": 384, ...}}
+
+Heads are told by their keys. `logit_scale` and `logit_bias` may stand beside the groups: they go
+along when the bundle is converted, while the similarity in use stands in config.json.
 """
 
 from collections.abc import Mapping
@@ -16,16 +19,30 @@ from torch import Tensor, nn
 
 from wordsight.config import from_dict, nearest, to_dict
 from wordsight.errors import BundleError, ConfigError
+from wordsight.model.architecture import (
+    ModifiedResNetConfig,
+    TextTransformerConfig,
+    VisionTransformerConfig,
+)
 from wordsight.model.bert import BertConfig, BertSentenceEncoder
+from wordsight.model.clip import ProjectedTower, Projection
 from wordsight.model.efficientnet import EfficientNetLite, EfficientNetLiteConfig
 from wordsight.model.heads import ImageHead, TextHead
 from wordsight.model.outputs import EMBEDDING, FEATURES, LOGITS
+from wordsight.model.resnet import ModifiedResNet
+from wordsight.model.text_transformer import TextTransformer
+from wordsight.model.vision_transformer import VisionTransformer
+from wordsight.model.weights import fit_weights
 from wordsight.packages import require
 
 KINDS: Mapping[str, tuple[type[Any], type[nn.Module]]] = {
     "efficientnet-lite": (EfficientNetLiteConfig, EfficientNetLite),
     "bert": (BertConfig, BertSentenceEncoder),
+    "vision-transformer": (VisionTransformerConfig, VisionTransformer),
+    "modified-resnet": (ModifiedResNetConfig, ModifiedResNet),
+    "text-transformer": (TextTransformerConfig, TextTransformer),
 }
+CONVERSION_ONLY = ("logit_scale", "logit_bias")
 
 
 def describe(tower: nn.Module) -> dict[str, Any]:
@@ -53,7 +70,7 @@ def build(description: object, *, where: str) -> nn.Module:
 
 
 class ImageTower(nn.Module):
-    """An image tower and its head: pixels to named tensors."""
+    """An image tower with a classifier, and its head: pixels to named tensors."""
 
     outputs = (EMBEDDING, FEATURES, LOGITS)
 
@@ -67,22 +84,11 @@ class ImageTower(nn.Module):
         return {EMBEDDING: self.head(features, logits), FEATURES: features, LOGITS: logits}
 
 
-class TextTower(nn.Module):
-    """A text tower and its head: token ids to named tensors."""
-
-    outputs = (EMBEDDING, FEATURES)
-
-    def __init__(self, tower: nn.Module, head: TextHead):
-        super().__init__()
-        self.tower, self.head = tower, head
-
-    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Map token ids (B, L) to unit vectors and features."""
-        features = self.tower(tokens)
-        return {EMBEDDING: self.head(features), FEATURES: features}
+TextTower = ProjectedTower
+"""A text tower and its head, which may be a `TextHead`: token ids to named tensors."""
 
 
-def save_towers(image: ImageTower, text: TextTower) -> bytes:
+def save_towers(image: ImageTower | ProjectedTower, text: ProjectedTower) -> bytes:
     """Return the content of model.safetensors."""
     safetensors = require("safetensors.torch", extra="torch")
     weights: dict[str, Tensor] = {}
@@ -92,7 +98,9 @@ def save_towers(image: ImageTower, text: TextTower) -> bytes:
     return safetensors.save(weights)
 
 
-def load_towers(path: Path, architecture: Mapping[str, Any]) -> tuple[ImageTower, TextTower]:
+def load_towers(
+    path: Path, architecture: Mapping[str, Any]
+) -> tuple[ImageTower | ProjectedTower, ProjectedTower]:
     """Rebuild both towers from model.safetensors and what config.json says of them.
 
     Raises:
@@ -106,40 +114,42 @@ def load_towers(path: Path, architecture: Mapping[str, Any]) -> tuple[ImageTower
         raise BundleError(f"{path}: {error}") from None
     try:
         with torch.device("meta"):  # nothing is allocated before the shapes are known to fit
-            image = build(architecture.get("image", {}), where="architecture.image")
-            text = build(architecture.get("text", {}), where="architecture.text")
-            image_head, text_head = _empty_heads(weights)
+            towers = _empty_towers(architecture, weights)
     except (ConfigError, KeyError, ValueError, IndexError, RuntimeError) as error:
         raise BundleError(f"{path}: cannot be built: {error}") from None
-    towers = ImageTower(image, image_head), TextTower(text, text_head)
+    for name in CONVERSION_ONLY:
+        weights.pop(name, None)
     for side, tower in zip(("image", "text"), towers, strict=True):
         mine = [name for name in weights if name.startswith(f"{side}.")]
         own = {name.removeprefix(f"{side}."): weights.pop(name) for name in mine}
-        _fit(tower, own, where=f"{path}: {side}")
+        fit_weights(tower, own, where=f"{path}: {side}")
         tower.eval()
     for name in weights:
         raise BundleError(f"{path}: layer {name!r} is not part of the architecture")
     return towers
 
 
-def _empty_heads(weights: Mapping[str, Tensor]) -> tuple[ImageHead, TextHead]:
-    embed_dim, num_features = weights["image.head.linear.weight"].shape
-    classes = weights.get("image.head.classes.weight")
-    image = ImageHead(num_features, classes.shape[1] if classes is not None else 0, embed_dim)
-    embed_dim, num_features = weights["text.head.linear.weight"].shape
-    return image, TextHead(num_features, embed_dim)
+def _empty_towers(
+    architecture: Mapping[str, Any], weights: Mapping[str, Tensor]
+) -> tuple[ImageTower | ProjectedTower, ProjectedTower]:
+    image = build(architecture.get("image", {}), where="architecture.image")
+    text = build(architecture.get("text", {}), where="architecture.text")
+    text_tower = ProjectedTower(text, _empty_head("text", weights))
+    if isinstance(image, EfficientNetLite):
+        embed_dim, num_features = weights["image.head.linear.weight"].shape
+        classes = weights.get("image.head.classes.weight")
+        num_classes = 0 if classes is None else classes.shape[1]
+        return ImageTower(image, ImageHead(num_features, num_classes, embed_dim)), text_tower
+    return ProjectedTower(image, _empty_head("image", weights)), text_tower
 
 
-def _fit(module: nn.Module, weights: dict[str, Tensor], *, where: str) -> None:
-    expected = module.state_dict()
-    for name in expected:
-        if name not in weights:
-            raise BundleError(f"{where}: layer {name!r} is missing")
-        if weights[name].shape != expected[name].shape:
-            shapes = f"{tuple(weights[name].shape)}, expected {tuple(expected[name].shape)}"
-            raise BundleError(f"{where}: layer {name!r} has shape {shapes}")
-    for name in weights:
-        if name not in expected:
-            raise BundleError(f"{where}: layer {name!r} is not part of the architecture")
-    fitting = {name: value.to(expected[name].dtype) for name, value in weights.items()}
-    module.load_state_dict(fitting, assign=True)
+def _empty_head(side: str, weights: Mapping[str, Tensor]) -> nn.Module | None:
+    if f"{side}.head.linear.weight" not in weights:
+        return None
+    embed_dim, num_features = weights[f"{side}.head.linear.weight"].shape
+    if f"{side}.head.mean" in weights:  # learnt by `align` on a frozen tower
+        is_image = side == "image"
+        return (
+            ImageHead(num_features, 0, embed_dim) if is_image else TextHead(num_features, embed_dim)
+        )
+    return Projection(num_features, embed_dim, has_bias=f"{side}.head.linear.bias" in weights)
