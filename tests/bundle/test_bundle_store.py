@@ -14,7 +14,7 @@ import worlds
 from tally import COUNT
 from wordsight.bundle import Bundle, BundleConfig, open_bundle, write_bundle
 from wordsight.bundle.prompts import read_prompts
-from wordsight.errors import BundleError, ConfigError, InputError
+from wordsight.errors import BundleError, CheckpointError, ConfigError, InputError
 from wordsight.files import sha256
 
 FILES = (
@@ -347,5 +347,5 @@ def test_opening_what_is_not_there_names_it(tmp_path: Path):
         open_bundle(tmp_path / "absent")
     with pytest.raises(InputError, match="neither a shipped model nor a folder"):
         load(tmp_path / "absent")
-    with pytest.raises(BundleError, match="not a bundle: it has no SHA256SUMS"):
+    with pytest.raises(CheckpointError, match="no checkpoint of a known kind: expected a bundle"):
         load(tmp_path)

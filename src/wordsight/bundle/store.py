@@ -12,7 +12,7 @@ my-model/
   run/               how it was learnt: settings, metrics, report; not part of the model
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def _read_sums(path: Path) -> dict[str, str]:
 def write_bundle(
     path: Path,
     config: BundleConfig,
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes | Callable[[Path], None]],
     *,
     run: Mapping[str, str] | None = None,
 ) -> Bundle:
@@ -141,7 +141,8 @@ def write_bundle(
     Args:
         path: folder to make; a bundle that stands there is replaced.
         config: becomes config.json.
-        files: content of the other files by name, out of those the module docstring lists.
+        files: content of the other files by name, out of those the module docstring lists; or a
+            function that writes it to the path it is given, for what memory should not hold.
         run: text files of the subfolder `run/`, which tells how the model came about.
 
     Raises:
@@ -154,7 +155,10 @@ def write_bundle(
     with atomic_folder(path) as part:
         content = {CONFIG: config.to_json().encode(), **files}
         for name, data in content.items():
-            (part / name).write_bytes(data)
+            if isinstance(data, bytes):
+                (part / name).write_bytes(data)
+            else:
+                data(part / name)
         lines = [f"{sha256(part / name)}  {name}\n" for name in sorted(content)]
         if run:
             (part / RUN).mkdir()

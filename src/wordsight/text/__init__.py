@@ -2,8 +2,11 @@
 
 from wordsight.text.bpe import openai_bpe
 from wordsight.text.clean import Cleaning, clean
+from wordsight.text.learn_bpe import learn_bpe
 from wordsight.text.meter import ScriptMeter, TokenMeter, measure
+from wordsight.text.presets import SIGLIP2_RULES, SIGLIP_RULES, Family
 from wordsight.text.scripts import Script, script_of
+from wordsight.text.sentence_piece import sentence_piece
 from wordsight.text.tokenizer import (
     OPENAI_RULES,
     Tokenizer,
@@ -11,10 +14,14 @@ from wordsight.text.tokenizer import (
     Tokens,
     Truncation,
 )
+from wordsight.text.vocabulary_files import find_vocabulary, open_vocabulary
 
 __all__ = [
     "OPENAI_RULES",
+    "SIGLIP2_RULES",
+    "SIGLIP_RULES",
     "Cleaning",
+    "Family",
     "Script",
     "ScriptMeter",
     "TokenMeter",
@@ -23,7 +30,11 @@ __all__ = [
     "Tokens",
     "Truncation",
     "clean",
+    "find_vocabulary",
+    "learn_bpe",
     "measure",
+    "open_vocabulary",
     "openai_bpe",
     "script_of",
+    "sentence_piece",
 ]

@@ -1,21 +1,24 @@
 """One tokenizer.json, opened with care: it may be foreign, and so may the text it is given.
 
-Two promises hold for any tokenizer.json. What it calls truncation, padding and post-processing is
+Three promises hold for any tokenizer.json. What it calls truncation, padding and post-processing is
 not applied: `Tokenizer` does those itself, in the open. And no text produces a control token: a
-user who writes `[SEP]` or `<|endoftext|>` has written characters, not a command to the model.
+user who writes `[SEP]` or `<|endoftext|>` has written characters, not a command to the model. And
+a SentencePiece table of characters (`Precompiled`) is applied as SentencePiece itself does, where
+`tokenizers` would lose accents and voicing marks.
 """
 
+import base64
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import Encoding, models
+from tokenizers import Encoding, models, normalizers
 from tokenizers import Tokenizer as RustTokenizer
 
 from wordsight.errors import TextError
 from wordsight.text.bpe import PATTERN
+from wordsight.text.charsmap import Charsmap
+from wordsight.text.rust_errors import rust_errors
 
 MAX_BYTES = 64 << 20  # the largest in common use, with 256k entries, have about 35 MB
 MAX_WORDS = 50_000
@@ -55,7 +58,7 @@ class Backend:
             raise TextError(
                 f"tokenizer.json has {len(content)} bytes, the limit is {MAX_BYTES} bytes"
             )
-        with _rust_errors("tokenizer.json cannot be opened"):
+        with rust_errors("tokenizer.json cannot be opened"):
             self._rust = RustTokenizer.from_buffer(content)
         if getattr(self._rust.model, "dropout", None):
             raise TextError("tokenizer.json drops merges at random (dropout): ids would not repeat")
@@ -66,6 +69,7 @@ class Backend:
         self.unknown_id = self._unknown_id()
         special = {index for index, token in added.items() if token.special}
         self._control_ids = (special - {self.unknown_id}) | control_ids
+        self._before, self._charsmap = _take_charsmap(self._rust)
         self._words: dict[str, tuple[int, ...]] | None = None
         if len(special) == len(added) and _stops_at_spaces(self._rust):
             self._words = {}
@@ -73,6 +77,10 @@ class Backend:
     def has(self, token_id: int) -> bool:
         """Tell whether an id is in the vocabulary."""
         return 0 <= token_id < 1 << 32 and self._rust.id_to_token(token_id) is not None
+
+    def id_of(self, token: str) -> int | None:
+        """Return the id of a token by its name, if the vocabulary has it."""
+        return self._rust.token_to_id(token)
 
     def max_id(self) -> int:
         """Return the largest id of the vocabulary."""
@@ -86,7 +94,7 @@ class Backend:
         """
         rows: list[list[int]] = []
         try:
-            with _rust_errors("the tokenizer failed"):
+            with rust_errors("the tokenizer failed"):
                 for text in texts:
                     rows.append(self._ids(text))
         except TextError as error:
@@ -99,7 +107,7 @@ class Backend:
         Raises:
             TextError: if the tokenizer fails.
         """
-        with _rust_errors("the tokenizer failed"):
+        with rust_errors("the tokenizer failed"):
             text, encoding = self._encode(text)
             return Spelling(
                 text=text, ids=encoding.ids, words=encoding.word_ids, spans=encoding.offsets
@@ -124,6 +132,10 @@ class Backend:
         return ids
 
     def _encode(self, text: str) -> tuple[str, Encoding]:
+        if self._charsmap is not None:
+            if self._before is not None:
+                text = self._before.normalize_str(text)
+            text = self._charsmap.apply(text)
         encoding = self._rust.encode(text, add_special_tokens=False)
         if self._control_ids.isdisjoint(encoding.ids):
             return text, encoding
@@ -151,6 +163,24 @@ class Backend:
         return None if token is None else self._rust.token_to_id(token)
 
 
+def _take_charsmap(
+    rust: RustTokenizer,
+) -> tuple[normalizers.Normalizer | None, Charsmap | None]:
+    """Take a table of characters, and what is done before it, out of the normalizer."""
+    if rust.normalizer is None:
+        return None, None
+    state: dict[str, Any] = json.loads(rust.normalizer.__getstate__())
+    states: list[dict[str, Any]] = state.get("normalizers", [state])
+    kinds = [one["type"] for one in states]
+    if "Precompiled" not in kinds:
+        return None, None
+    place = kinds.index("Precompiled")
+    charsmap = Charsmap(base64.b64decode(states[place]["precompiled_charsmap"]))
+    steps = [rust.normalizer[i] for i in range(len(states))] if len(states) > 1 else []
+    rust.normalizer = normalizers.Sequence(steps[place + 1 :])
+    return (normalizers.Sequence(steps[:place]) if place else None), charsmap
+
+
 def _stops_at_spaces(rust: RustTokenizer) -> bool:
     if rust.pre_tokenizer is None:
         return False
@@ -163,19 +193,3 @@ def _stops_at_spaces(rust: RustTokenizer) -> bool:
     split = before["pretokenizers"][0]
     is_clip = split.get("pattern") == {"Regex": PATTERN} and len(before["pretokenizers"]) == 2
     return is_clip and before["pretokenizers"][1]["type"] == "ByteLevel"
-
-
-@contextmanager
-def _rust_errors(what: str) -> Generator[None]:
-    """Turn the ways in which `tokenizers` fails into TextError.
-
-    It raises ValueError, bare Exception, and for a panic of its Rust code a class that is not an
-    Exception and cannot be imported, only recognised by its module.
-    """
-    try:
-        yield
-    except BaseException as error:
-        kind = type(error)
-        if kind not in (ValueError, Exception) and kind.__module__ != "pyo3_runtime":
-            raise
-        raise TextError(f"{what}: {str(error)[:200]}") from None

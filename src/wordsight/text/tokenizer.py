@@ -179,8 +179,7 @@ class Tokenizer:
         if isinstance(texts, str):
             raise TextError(f"expected a list of texts, got one text, {_shown(texts)}")
         for index, text in enumerate(texts):
-            if problem := _problem(text):
-                raise TextError(f"text {index} is {_shown(text)}: {problem}")
+            require_text(text, index)
         return [clean(text, self.rules.cleaning) for text in texts]
 
     def _truncation(self, index: int, text: str, cleaned: str, room: int) -> Truncation:
@@ -205,6 +204,17 @@ class Tokenizer:
         flat = chain.from_iterable(chain(before, row, after) for row in rows)
         ids[used] = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
         return ids, lengths
+
+
+def require_text(text: object, index: int) -> None:
+    """Refuse what is not a text that can be read.
+
+    Raises:
+        TextError: naming index and text, if it is not a string, holds NUL or a lone surrogate, or
+            has over 100000 characters.
+    """
+    if problem := _problem(text):
+        raise TextError(f"text {index} is {_shown(text)}: {problem}")
 
 
 def _problem(text: object) -> str:
