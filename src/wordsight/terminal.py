@@ -16,6 +16,10 @@ from wordsight.language import Phrases, choose_language
 
 if TYPE_CHECKING:
     from wordsight.commands.classify import Decision
+    from wordsight.commands.convert import Conversion
+    from wordsight.commands.doctor import Report
+    from wordsight.commands.export import Exported
+    from wordsight.commands.models import ModelRow
     from wordsight.commands.verify import Verification
 
 Progress = Callable[[str, int, int], None]
@@ -87,15 +91,17 @@ class Terminal:
 
             yield update
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, whole_first: bool = False
+    ) -> None:
+        """Print a table; `whole_first` keeps the cells of the first column on one line."""
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
         table = Table(show_header=True, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
+        for place, column in enumerate(columns):
+            table.add_column(column, overflow="fold", no_wrap=whole_first and place == 0)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         Console().print(table)
@@ -148,3 +154,84 @@ class Terminal:
         self.say(
             "terminal.runs", name=found.name, engines=", ".join(found.engines), width=found.width
         )
+
+    def models(self, rows: "Sequence[ModelRow]") -> None:
+        """Show what models there are, their size, and where weights can be had."""
+        say = self.phrases
+        names = ("model", "millions", "operations", "pixels", "width", "tokens", "weights")
+        cells = [_model_cells(row) for row in rows]
+        self.table([say(f"models.{name}") for name in names], cells, whole_first=True)
+        self.say("models.note")
+
+    def examination(self, report: "Report") -> None:
+        """Show what was looked at, and what there is to do."""
+        say = self.phrases
+        self.table(
+            [say(f"doctor.{name}") for name in ("section", "name", "verdict", "value")],
+            [
+                [row.section, row.name, say(f"doctor.state.{row.state}"), row.value]
+                for row in report.rows
+            ],
+        )
+        for row in report.rows:
+            if row.advice and row.state != "ok":
+                self.line(f"{say(f'doctor.state.{row.state}'):>7}  {row.name}: {row.advice}")
+        if report.num_broken:
+            self.say("doctor.broken", n=report.num_broken)
+        else:
+            self.say("doctor.fine")
+
+    def conversion(self, done: "Conversion") -> None:
+        """Show what was detected, and that the written model is the same."""
+        for note in done.notes:
+            self.line(f"  - {note}")
+        found = done.comparison
+        self.say(
+            "convert.same",
+            tensors=f"{found.num_identical:,}",
+            images=f"{found.image_difference:.1e}",
+            texts=f"{found.text_difference:.1e}",
+        )
+        for deviation in done.deviations:
+            self.say("convert.deviation", text=deviation)
+        if done.not_kept:
+            self.say("convert.not_kept", names=", ".join(done.not_kept))
+        self.say(
+            "convert.written",
+            target=done.target,
+            format=done.target_format,
+            size=f"{done.num_bytes / 1e6:,.1f}",
+        )
+
+    def exported(self, done: "Exported") -> None:
+        """Show how closely each engine says what torch says."""
+        say = self.phrases
+        names = ("engine", "pictures", "sentences", "cosine", "agreement")
+        self.table(
+            [say(f"export.{name}") for name in names],
+            [
+                [
+                    one.engine,
+                    f"{one.image.largest_difference:.1e}",
+                    f"{one.text.largest_difference:.1e}",
+                    f"{min(one.image.smallest_cosine, one.text.smallest_cosine):.6f}",
+                    f"{one.agreement:.1%}",
+                ]
+                for one in done.parity
+            ],
+        )
+        self.say("export.written", target=done.path, precision=done.precision, opset=done.opset)
+
+
+def _model_cells(row: "ModelRow") -> list[str]:
+    size = row.size
+    known = [f"{weights.source}{' *' if weights.is_installed else ''}" for weights in row.weights]
+    return [
+        row.name,
+        f"{size.num_parameters / 1e6:,.1f}" if size else "",
+        f"{size.image.operations / 1e9:,.1f} + {size.text.operations / 1e9:,.1f}" if size else "",
+        str(row.image_size),
+        str(row.embed_dim),
+        str(row.context_length),
+        known[0] if known else "",
+    ]

@@ -197,7 +197,7 @@ BAD: list[tuple[list[str], int, str]] = [
     (["classify", "--labels", "cat,dog", "--model", "{tiny}"], 2, "no pictures given"),
     (["classify", "absent.jpg", "--labels", "a,b", "--model", "{tiny}"], 2, "absent.jpg"),
     (["classify", "{album}", "--labels", "a,b", "--model", "absent"], 2, "neither a shipped"),
-    (["classify", "{album}", "--labels", "a,b", "--model", "{album}"], 2, "not a bundle"),
+    (["classify", "{album}", "--labels", "a,b", "--model", "{album}"], 2, "no checkpoint of a"),
     (["classify", "{album}", "--classes", "absent.toml", "--model", "{tiny}"], 2, "absent.toml"),
     (
         ["classify", "{album}", "--labels", "a,b", "--templates", "absent", "--model", "{tiny}"],

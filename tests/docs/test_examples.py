@@ -3,6 +3,7 @@
 import csv
 import random
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def furnish(folder: Path) -> None:
             table.writerow([f"{number}.png", f"a {colour} {shape} on paper, number {number}"])
 
 
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small checkpoint of every library; not to be changed."""
+    for package in ("open_clip", "transformers", "sentencepiece"):
+        pytest.importorskip(package, reason="examples with checkpoints need the libraries")
+    import foreign_worlds
+
+    return foreign_worlds.write_all(tmp_path_factory.mktemp("checkpoints"))
+
+
 def run_command(command: str) -> None:
     _, *tokens = shlex.split(command, comments=True)
     try:
@@ -68,11 +79,13 @@ def named(document: Path) -> str:
     [d for d in DOCUMENTS if any(b.language in RUNNABLE for b in blocks(d))],
     ids=named,
 )
-def test_every_example_of_a_document_runs(document, tmp_path, monkeypatch, capsys):
+def test_every_example_of_a_document_runs(document, tmp_path, monkeypatch, capsys, request):
     if not MINI.is_dir():
         pytest.skip("the shipped model mini is not built yet")
     pytest.importorskip("torch", reason="examples that learn need torch")
     furnish(tmp_path)
+    if document.name == "bring_your_model.md":
+        shutil.copytree(request.getfixturevalue("checkpoints"), tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORDSIGHT_CACHE", str(tmp_path / "cache"))
     names = {"__name__": "example"}

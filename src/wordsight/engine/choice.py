@@ -8,6 +8,7 @@ from typing import Literal
 from wordsight.bundle import Bundle
 from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH
 from wordsight.engine.runner import Runner
+from wordsight.engine.settings import DEFAULTS, EngineSettings
 from wordsight.errors import BundleError, InputError, MissingError
 from wordsight.model.outputs import EMBEDDING
 from wordsight.packages import is_installed
@@ -37,17 +38,36 @@ def usable_engines(bundle: Bundle) -> tuple[str, ...]:
     return tuple(name for name in FASTEST_FIRST if fitting[name] and is_installed(name))
 
 
-def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = None) -> Engine:
-    """Open both towers of a bundle on an engine; "auto" takes the fastest that works here.
+def check_engine(name: str, settings: EngineSettings) -> str:
+    """Return the engine that was asked for: "torch" for "auto" where only torch has the settings.
 
     Raises:
-        InputError: if there is no engine of that name.
-        MissingError: if the engine is not installed, or the bundle has no files for it.
+        InputError: if there is no engine of that name, or it does not have the settings.
     """
     if name not in ("auto", *FASTEST_FIRST):
         raise InputError(
             f"there is no engine {name!r}", hint=f"choose auto, {', '.join(FASTEST_FIRST)}"
         )
+    if not settings.for_torch or name == "torch":
+        return name
+    if name != "auto":
+        raise InputError(
+            f"{', '.join(settings.for_torch)} is for the torch engine, not for {name}",
+            hint='choose engine="torch", or leave it to "auto"',
+        )
+    return "torch"
+
+
+def open_engine(
+    bundle: Bundle, name: str = "auto", *, settings: EngineSettings = DEFAULTS
+) -> Engine:
+    """Open both towers of a bundle on an engine; "auto" takes the fastest that works here.
+
+    Raises:
+        InputError: if there is no engine of that name, or it does not have the settings.
+        MissingError: if the engine is not installed, or the bundle has no files for it.
+    """
+    name = check_engine(name, settings)
     usable = usable_engines(bundle)
     chosen = next(iter(usable), None) if name == "auto" else name
     if chosen is None or chosen not in usable:
@@ -57,11 +77,11 @@ def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = Non
     if chosen == "torch":
         from wordsight.engine.torch import torch_runners
 
-        image, text = torch_runners(bundle)
+        image, text = torch_runners(bundle, settings)
         return Engine("torch", image, text)
     runners: list[Runner] = []
     for file in (IMAGE_GRAPH, TEXT_GRAPH):
-        runner = open_graph(bundle.path / file, chosen, threads=threads)
+        runner = open_graph(bundle.path / file, chosen, threads=settings.threads)
         if EMBEDDING not in runner.outputs:
             raise BundleError(
                 f"{bundle.path / file}: has no output {EMBEDDING!r}",

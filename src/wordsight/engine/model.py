@@ -5,16 +5,18 @@ Shape letters: N inputs, E joint space, L tokens.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.bundle import Bundle
-from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS
 from wordsight.engine.choice import Engine
 from wordsight.engine.pictures import encode_pictures
+from wordsight.engine.runner import Runner
+from wordsight.engine.source import Source
 from wordsight.engine.texts import encode_texts
-from wordsight.errors import BundleError, ImageError, InputError
+from wordsight.errors import BundleError, CheckpointError, ImageError, InputError
 from wordsight.images import ImageSource
 from wordsight.model.outputs import EMBEDDING
 from wordsight.text import Tokenizer
@@ -36,35 +38,43 @@ class EncodedImages:
 
 
 class Model:
-    """An opened bundle; get one from `wordsight.load`."""
+    """An opened bundle or checkpoint; get one from `wordsight.load`."""
 
-    def __init__(self, bundle: Bundle, engine: Engine):
-        self.bundle = bundle
+    def __init__(self, source: Source, engine: Engine):
+        self.source = source
         self.engine = engine
-        self.tokenizer: Tokenizer = bundle.tokenizer()
 
     def __repr__(self) -> str:
         return f"<wordsight model {self.name!r} on {self.engine.name}, {self.embed_dim} wide>"
 
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts sentences into tokens.
+
+        Raises:
+            CheckpointError: if there is no vocabulary beside the weights of a checkpoint.
+        """
+        return self.source.tokenizer()
+
     @property
     def name(self) -> str:
         """What people call the model."""
-        return self.bundle.config.name
+        return self.source.config.name
 
     @property
     def embed_dim(self) -> int:
         """Width E of the joint space."""
-        return self.bundle.config.embed_dim
+        return self.source.config.embed_dim
 
     @property
     def logit_scale(self) -> float:
         """What cosines are multiplied by before the softmax."""
-        return self.bundle.config.similarity.scale
+        return self.source.config.similarity.scale
 
     @property
     def logit_bias(self) -> float:
         """What is added to the scaled cosines."""
-        return self.bundle.config.similarity.bias
+        return self.source.config.similarity.bias
 
     def encode_image(
         self,
@@ -78,7 +88,8 @@ class Model:
         Raises:
             ImageError: for the first picture that cannot be used, naming its place. To keep the
                 others, call `encode_image_files`.
-            BundleError: if the model gives what cannot be unit vectors.
+            BundleError: if the model gives what cannot be unit vectors; CheckpointError for a
+                checkpoint.
         """
         encoded = self.encode_image_files(images, batch_size=batch_size, progress=progress)
         if encoded.errors:
@@ -103,12 +114,12 @@ class Model:
         batches = encode_pictures(
             self.engine.image,
             images,
-            self.bundle.config.preprocessing,
+            self.source.config.preprocessing,
             outputs=(EMBEDDING,),
             batch_size=batch_size,
         )
         for batch in batches:
-            rows.extend(self._checked(array, IMAGE_GRAPH) for array in batch.arrays.values())
+            rows.extend(self._checked(array, self.engine.image) for array in batch.arrays.values())
             indices.extend(batch.indices)
             errors.extend(batch.errors)
             if progress:
@@ -123,6 +134,7 @@ class Model:
         Raises:
             TextError: if a text is not usable, naming its place.
             BundleError: if the model gives what cannot be unit vectors.
+            CheckpointError: likewise for a checkpoint, or if it comes without a vocabulary.
         """
         if isinstance(texts, str):
             raise InputError("expected a list of sentences, got one string", hint="write [text]")
@@ -136,21 +148,27 @@ class Model:
             batch_size=batch_size,
             progress=progress,
         )
-        return self._checked(rows, TEXT_GRAPH)
+        return self._checked(rows, self.engine.text)
 
-    def _checked(self, rows: NDArray[np.float32], graph: str) -> NDArray[np.float32]:
-        file = self.bundle.path / (WEIGHTS if self.engine.name == "torch" else graph)
+    def _checked(self, rows: NDArray[np.float32], runner: Runner) -> NDArray[np.float32]:
+        error = BundleError if isinstance(self.source, Bundle) else CheckpointError
         if rows.ndim != 2 or rows.shape[1] != self.embed_dim:
-            raise BundleError(
-                f"{file}: gives vectors of shape {rows.shape[1:]}; config.json says "
+            raise error(
+                f"{runner.path}: gives vectors of shape {rows.shape[1:]}; config.json says "
                 f"embed_dim {self.embed_dim}"
             )
         if not np.isfinite(rows).all():
-            raise BundleError(
-                f"{file}: gives vectors that are not finite numbers", hint="its weights are damaged"
+            raise error(
+                f"{runner.path}: gives vectors that are not finite numbers",
+                hint="its weights are damaged",
             )
         return rows
 
     def tokenize(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Return token ids (N, L) as the text tower sees them."""
+        """Return token ids (N, L), padded as the rules of the model say.
+
+        Raises:
+            TextError: if a text is not usable, naming its place.
+            CheckpointError: if there is no vocabulary beside the weights of a checkpoint.
+        """
         return self.tokenizer.encode(texts).ids

@@ -23,7 +23,7 @@ class OnnxRuntimeRunner:
         Raises:
             BundleError: if ONNX Runtime cannot make a session of the file.
         """
-        self._path = path
+        self.path = path
         runtime = require("onnxruntime", extra="torch")
         options = runtime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
@@ -38,7 +38,9 @@ class OnnxRuntimeRunner:
         except _session_errors() as error:
             reason = str(error).splitlines()[0]
             raise BundleError(f"{path}: ONNX Runtime cannot run it: {reason}") from None
-        self._input = str(self._session.get_inputs()[0].name)
+        entry = self._session.get_inputs()[0]
+        self._input = str(entry.name)
+        self.takes_any_length = len(entry.shape) > 1 and not isinstance(entry.shape[1], int)
         self.outputs = tuple(str(output.name) for output in self._session.get_outputs())
 
     def run(
@@ -53,7 +55,7 @@ class OnnxRuntimeRunner:
             arrays = self._session.run(list(outputs), {self._input: batch})
         except _session_errors() as error:
             reason = str(error).splitlines()[0]
-            raise BundleError(f"{self._path}: ONNX Runtime cannot run it: {reason}") from None
+            raise BundleError(f"{self.path}: ONNX Runtime cannot run it: {reason}") from None
         return dict(zip(outputs, arrays, strict=True))
 
 

@@ -25,7 +25,7 @@ class OpenVinoRunner:
         Raises:
             BundleError: if OpenVINO cannot compile the file.
         """
-        self._path = path
+        self.path = path
         openvino = require("openvino", extra="openvino")
         core = openvino.Core()
         settings: dict[str, Any] = {
@@ -40,6 +40,10 @@ class OpenVinoRunner:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise BundleError(f"{path}: OpenVINO cannot run it: {reason}") from None
+        shape = self._compiled.inputs[0].partial_shape
+        self.takes_any_length = (
+            shape.rank.is_static and len(shape) > 1 and bool(shape[1].is_dynamic)
+        )
         self.outputs = tuple(str(output.get_any_name()) for output in self._compiled.outputs)
         self._places = {name: place for place, name in enumerate(self.outputs)}
 
@@ -56,5 +60,5 @@ class OpenVinoRunner:
             arrays = request.infer([batch], share_inputs=True)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise BundleError(f"{self._path}: OpenVINO cannot run it: {reason}") from None
+            raise BundleError(f"{self.path}: OpenVINO cannot run it: {reason}") from None
         return {name: arrays[self._places[name]].copy() for name in outputs}

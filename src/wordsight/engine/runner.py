@@ -4,6 +4,7 @@ Shape letters: N batch, S image side, L tokens, E joint space, D features, K cla
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +16,13 @@ from wordsight.model.outputs import EMBEDDING
 class Runner(Protocol):
     """One tower on one engine."""
 
+    path: Path
+    """File of the weights, for messages."""
     outputs: tuple[str, ...]
     """Names of the arrays it can return."""
+    takes_any_length: bool
+    """Whether columns of padding at the end of token ids may be left away: the rows stay the
+    same."""
 
     def run(
         self, batch: NDArray[Any], outputs: Sequence[str] = (EMBEDDING,)

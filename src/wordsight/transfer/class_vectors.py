@@ -103,7 +103,7 @@ def class_vectors(
         language: which of the model's default templates to use.
         progress: called with the number of sentences done and of all.
     """
-    sentences = class_sentences(classes, templates, model.bundle.prompts().of(language))
+    sentences = class_sentences(classes, templates, model.source.prompts().of(language))
     flat = [text for texts in sentences.values() for text in texts]
     embedded = model.encode_text(flat, progress=progress)
     rows: list[NDArray[np.float32]] = []
