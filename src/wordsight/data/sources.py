@@ -41,7 +41,7 @@ def read_table(source: Path) -> Table:
 
 
 def _read_folder(folder: Path) -> Table:
-    tables = _tables_in(folder)
+    tables = tables_in(folder)
     if len(tables) > 1:
         named = [path for path in tables if path.stem == "pairs"]
         if len(named) != 1:
@@ -54,7 +54,8 @@ def _read_folder(folder: Path) -> Table:
     return READERS[tables[0].suffix.lower()](tables[0]) if tables else read_sidecars(folder)
 
 
-def _tables_in(folder: Path) -> list[Path]:
+def tables_in(folder: Path) -> list[Path]:
+    """Return the tables of a folder that could hold pairs, by name."""
     return sorted(
         path
         for path in folder.iterdir()

@@ -20,7 +20,7 @@ from wordsight.images.colour import to_rgb
 from wordsight.images.limits import DEFAULT_LIMITS, ImageLimits
 from wordsight.images.read import ImageSource, open_image
 
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _REACH = 2
 """Pixels a bicubic filter looks to either side, at the coarser of the two scales."""
 _LARGEST_RESIZED_PIXELS = 2**24
@@ -49,7 +49,7 @@ class Preprocessing:
             raise ValueError(f"size must be 1 to 4096 pixels, got {self.size}")
         if self.resize not in ("shortest", "squash", "longest"):
             raise ValueError(f"resize must be shortest, squash or longest, got {self.resize!r}")
-        if self.interpolation not in _FILTERS:
+        if self.interpolation not in FILTERS:
             raise ValueError(f"interpolation must be bicubic or bilinear, got {self.interpolation}")
         if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
             raise ValueError(f"mean must be 3 finite numbers, got {self.mean}")
@@ -135,7 +135,7 @@ def prepare_batch(
 
 
 def _resized(image: Image.Image, size: tuple[int, int], recipe: Preprocessing) -> Image.Image:
-    return image if image.size == size else image.resize(size, _FILTERS[recipe.interpolation])
+    return image if image.size == size else image.resize(size, FILTERS[recipe.interpolation])
 
 
 def _shortest(image: Image.Image, recipe: Preprocessing) -> Image.Image:
@@ -170,7 +170,7 @@ def _middle(image: Image.Image, new_long: int, offset: int, recipe: Preprocessin
         part, box = image.crop((0, low, width, high)), (0, start, width, stop)
     else:
         part, box = image.crop((low, 0, high, height)), (start, 0, stop, height)
-    return part.resize((side, side), _FILTERS[recipe.interpolation], box=box)
+    return part.resize((side, side), FILTERS[recipe.interpolation], box=box)
 
 
 def _longest(image: Image.Image, recipe: Preprocessing) -> Image.Image:

@@ -1,0 +1,199 @@
+"""Learn both towers from pairs, and write the model down."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wordsight.bundle import Bundle, BundleConfig, Similarity, write_bundle
+from wordsight.bundle.prompts import check_template
+from wordsight.bundle.store import CARD, PROMPTS, TOKENIZER, WEIGHTS
+from wordsight.checkpoints.safetensors_file import write_safetensors
+from wordsight.checkpoints.tensors import in_memory
+from wordsight.config import to_dict
+from wordsight.data.examples import Examples, Part, split_examples
+from wordsight.errors import DataError
+from wordsight.locks import locked
+from wordsight.metrics import Estimate
+from wordsight.model.architecture import describe
+from wordsight.training.assemble import DEFAULT_TEMPLATES, prompts_toml
+from wordsight.training.contrastive.beginning import Beginning, begin
+from wordsight.training.contrastive.config import TrainConfig
+from wordsight.training.contrastive.loader import Reader
+from wordsight.training.contrastive.loop import Loop, OnStep, Tests
+from wordsight.training.contrastive.plan import BatchPlan
+from wordsight.training.contrastive.processes import Processes, joined
+from wordsight.training.contrastive.run import RunFolder
+from wordsight.training.contrastive.session import Session
+
+FEWEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished run."""
+
+    folder: Path
+    bundle: Bundle
+    scores: Mapping[str, Estimate]
+    num_steps: int
+
+
+def train(
+    examples: Examples,
+    *,
+    out: Path,
+    config: TrainConfig,
+    labelled: Mapping[str, Examples] | None = None,
+    device: str = "auto",
+    on_step: OnStep | None = None,
+) -> Trained:
+    """Learn both towers by contrast (Radford et al., 2021, section 2), and write a bundle.
+
+    The same call goes on where a killed one stopped, and ends with the same bytes. Started by
+    torchrun, all its processes learn one model together.
+
+    Args:
+        examples: what to learn from; a share of them is held out to measure on.
+        out: folder of the run; the bundle is `model` in it.
+        config: every setting.
+        labelled: sets whose sentences are class names, for zero-shot accuracy on the way.
+        device: "auto", "cpu" or "cuda".
+        on_step: called after every step and every evaluation.
+
+    Raises:
+        TrainingError: if a loss is not a number, or the folder holds a run with other settings.
+        DataError: if there are too few examples, or too many that cannot be read.
+        BusyError: if another process writes the folder.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with joined(device) as processes:
+        processes.check(config.batch_size)
+        if not processes.is_first:
+            processes.wait()
+            return _learn(examples, RunFolder(out), config, labelled or {}, processes, None)
+        with locked(out):
+            folder = RunFolder(out)
+            folder.begin(config, examples.fingerprint)
+            begin(config, _parts(examples, config)[0], out)  # writes the vocabulary for all
+            processes.wait()
+            return _learn(examples, folder, config, labelled or {}, processes, on_step)
+
+
+def _parts(examples: Examples, config: TrainConfig) -> tuple[Part, Part]:
+    learnt, kept = split_examples(examples.keys, held_out=config.held_out, seed=config.seed)
+    if len(learnt) < FEWEST:
+        raise DataError(f"{len(learnt)} pictures to learn from, expected at least {FEWEST}")
+    return Part(examples, learnt), Part(examples, kept)
+
+
+def _learn(
+    examples: Examples,
+    folder: RunFolder,
+    config: TrainConfig,
+    labelled: Mapping[str, Examples],
+    processes: Processes,
+    on_step: OnStep | None,
+) -> Trained:
+    learnt, kept = _parts(examples, config)
+    beginning = begin(config, learnt, folder.path)
+    plan = BatchPlan(len(learnt), config.batch_size, config.epochs, config.seed)
+    templates = _templates(config)
+    session = Session(beginning.clip, config, plan, beginning.recipe, processes)
+    reader = Reader(
+        learnt,
+        beginning.tokenizer,
+        plan,
+        beginning.recipe,
+        config.crop,
+        templates if config.templates else (),
+        processes.rank,
+        processes.count,
+        cuts_padding=beginning.clip.text.tower.is_causal,
+    )
+    tests = Tests(kept, labelled, templates)
+    scores = Loop(session, reader, folder, tests, on_step).run()
+    if processes.is_first:
+        _write(folder, beginning, session, scores, len(learnt))
+    processes.wait()
+    from wordsight.bundle import open_bundle
+
+    return Trained(folder.path, open_bundle(folder.model), scores, plan.num_steps)
+
+
+def _templates(config: TrainConfig) -> tuple[str, ...]:
+    if config.templates is None:
+        return DEFAULT_TEMPLATES["en"]
+    lines = config.templates.read_text(encoding="utf-8").splitlines()
+    return tuple(check_template(line) for line in lines if line.strip())
+
+
+def _write(
+    folder: RunFolder,
+    beginning: Beginning,
+    session: Session,
+    scores: Mapping[str, Estimate],
+    num_examples: int,
+) -> None:
+    clip, config = session.clip, session.config
+    with session.averaged():
+        weights = {n: in_memory(v.detach().cpu()) for n, v in clip.state_dict().items()}
+        bias = clip.logit_bias
+        description = BundleConfig(
+            name=folder.path.resolve().name,
+            embed_dim=clip.config.embed_dim,
+            similarity=Similarity(
+                scale=float(clip.logit_scale.detach().exp()),
+                bias=0.0 if bias is None else float(bias.detach()),
+            ),
+            preprocessing=beginning.recipe,
+            tokenizer=beginning.tokenizer.rules,
+            architecture={
+                "image": describe(clip.config.image),
+                "text": describe(clip.config.text),
+            },
+            provenance={
+                "made_by": "wordsight train",
+                "architecture": config.architecture,
+                "pictures": num_examples,
+                "steps": session.plan.num_steps,
+                "seed": config.seed,
+            },
+        )
+        write_bundle(
+            folder.model,
+            description,
+            {
+                WEIGHTS: lambda path: write_safetensors(path, weights),
+                TOKENIZER: beginning.tokenizer.to_bytes(),
+                PROMPTS: prompts_toml(DEFAULT_TEMPLATES).encode(),
+                CARD: _card(folder, session, scores, num_examples).encode(),
+            },
+            run={"config.json": json.dumps(to_dict(config), indent=1, default=str) + "\n"},
+        )
+
+
+def _card(
+    folder: RunFolder, session: Session, scores: Mapping[str, Estimate], num_examples: int
+) -> str:
+    rows = "\n".join(f"| {name} | {value} |" for name, value in scores.items())
+    config: Any = session.config
+    return f"""# {folder.path.resolve().name}
+
+Both towers learnt by `wordsight train` from {num_examples} pictures and their sentences.
+
+- architecture: {config.architecture}
+- {session.plan.num_steps} steps of {config.batch_size} pairs, seed {config.seed}
+
+## Measured (95 % intervals)
+
+| measure | value |
+|---|---|
+{rows}
+
+## Limits
+
+It was measured on pictures like those it learnt from. Measure again on your own before it decides
+anything that matters.
+"""
