@@ -180,7 +180,7 @@ def test_graphs_are_whole_and_of_the_opset_that_is_promised(world: World, name: 
         assert b'File "' not in file.read_bytes(), "it tells of the machine it was made on"
         graph = onnx.load(str(file), load_external_data=False)
         onnx.checker.check_model(graph, full_check=True)
-        assert [(o.domain, o.version) for o in graph.opset_import if not o.domain] == [("", 18)]
+        assert [(o.domain, o.version) for o in graph.opset_import if not o.domain] == [("", 20)]
         assert {o.domain for o in graph.opset_import} <= {"", "pkg.onnxscript.torch_lib"}
         assert [value.name for value in graph.graph.input] == [entry]
         assert [value.name for value in graph.graph.output] == ["embedding", "features"]
@@ -189,7 +189,7 @@ def test_graphs_are_whole_and_of_the_opset_that_is_promised(world: World, name: 
 def test_the_record_tells_what_was_compared(world: World):
     record = json.loads((world.bundle("siglip") / "run" / "parity.json").read_text())
     assert record["precision"] == "float32"
-    assert record["opset"] == 18
+    assert record["opset"] == 20
     assert record["pictures"] == "drawn"
     assert [engine["engine"] for engine in record["engines"]] == list(ENGINES)
     for engine in record["engines"]:
@@ -218,6 +218,15 @@ def test_a_bundle_of_torch_weights_alone_is_verified(world: World):
     assert verify(str(world.checkpoint("resnet"))).engines == ("torch",)
     assert not open_bundle(world.checkpoint("resnet")).has_graphs
     assert open_bundle(world.bundle("resnet")).has_graphs
+
+
+def test_bfloat16_of_a_resnet_is_near_its_float32(world: World):
+    shown = drawn_pictures(8)
+    rows = [
+        ws.load(world.checkpoint("resnet"), precision=precision).encode_image(shown)
+        for precision in ("float32", "bfloat16")
+    ]
+    assert (rows[0] * rows[1]).sum(axis=1).min() > 0.999
 
 
 def test_a_folder_of_pictures_is_compared_on_and_steps_are_told(world: World):

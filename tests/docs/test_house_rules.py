@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from documents import ROOT
 
 SOURCE = ROOT / "src" / "wordsight"
 HEAVY = ("torch", "sklearn", "scipy", "numpy", "onnxruntime", "openvino", "PIL", "pyarrow", "timm")
+FOLDER = re.compile(rb"/(home|root|tmp|work|Users)/[\\w.]{2,}/")
 HELP = "import sys; sys.argv = ['wordsight', '--help']; from wordsight.cli import main; "
 HELP_SECONDS = 0.3
 """Twice what is promised of a quiet machine."""
@@ -83,4 +85,11 @@ def test_no_name_of_a_folder_of_this_machine_is_in_the_product():
     places = [*ROOT.glob("src/**/*.py"), *ROOT.glob("docs/**/*.md"), Path(ROOT / "README.md")]
     here = str(ROOT / "src")
     mentions = [path for path in places if here in path.read_text(encoding="utf-8")]
+    assert mentions == []
+
+
+def test_no_shipped_model_names_a_folder_of_the_machine_it_was_made_on():
+    graphs = list(ROOT.glob("src/wordsight/models/*/*.onnx"))
+    assert graphs
+    mentions = [path for path in graphs if FOLDER.search(path.read_bytes())]
     assert mentions == []

@@ -1,6 +1,6 @@
 """From a checkpoint to a model that runs without torch: two ONNX graphs, proved to say the same.
 
-The graphs are opset 18. Both take any number of rows; the text graph of a causal model takes any
+The graphs are opset 20. Both take any number of rows; the text graph of a causal model takes any
 number of tokens up to the context, that of others (SigLIP's) exactly the context. Their outputs are
 `embedding`, unit vectors, and `features`, what the tower says before its projection.
 """

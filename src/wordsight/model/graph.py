@@ -23,7 +23,8 @@ TOWER = "tower."
 OUTPUT = "output."
 HALF = ".half"
 """Ending of the name of a weight that is stored as float16."""
-OPSET = 18
+OPSET = 20
+"""The first in which GELU is one operator, which engines have a kernel for."""
 
 
 def export_tower(
