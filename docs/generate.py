@@ -1,7 +1,7 @@
 """Write the parts of the documentation that the code itself knows; `--check` only compares.
 
 - docs/cli.md: the real `--help` of every command
-- docs/align.md, between its two marks: every setting of AlignConfig
+- docs/align.md and docs/train.md, between two marks: every setting of AlignConfig, of TrainConfig
 """
 
 import ast
@@ -14,7 +14,12 @@ from rich.console import Console
 from wordsight.cli import app
 
 DOCS = Path(__file__).resolve().parent
-SETTINGS = DOCS.parent / "src/wordsight/training/align_config.py"
+TRAINING = DOCS.parent / "src/wordsight/training"
+SETTINGS = {
+    "align.md": TRAINING / "align_config.py",
+    "train.md": TRAINING / "contrastive/config.py",
+}
+"""The page of each configuration, and the file that holds the class."""
 WIDTH = 90
 BEGIN = "<!-- settings: written by docs/generate.py -->\n"
 END = "<!-- settings: end -->\n"
@@ -48,42 +53,46 @@ def cli_page() -> str:
     return "".join(parts)
 
 
-def settings() -> list[tuple[str, str, str]]:
+def settings(source: Path) -> list[tuple[str, str, str]]:
     """Return name, default and meaning of every setting, from the source: no torch is needed."""
     (config,) = (
         node
-        for node in ast.parse(SETTINGS.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef) and node.name == "AlignConfig"
+        for node in ast.parse(source.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
     )
     found: list[tuple[str, str, str]] = []
     for node, after in zip(config.body, config.body[1:], strict=False):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             assert isinstance(after, ast.Expr)
             assert isinstance(after.value, ast.Constant)
-            found.append((node.target.id, ast.unparse(node.value), str(after.value.value)))
+            meaning = " ".join(str(after.value.value).split())
+            found.append((node.target.id, ast.unparse(node.value), meaning))
     return found
 
 
-def settings_table() -> str:
+def settings_table(source: Path) -> str:
     """Return the table of settings."""
     lines = ["| setting | default | what it does |", "|---|---|---|"]
-    for name, default, meaning in settings():
+    for name, default, meaning in settings(source):
         shown = default.replace("'", '"')
         lines.append(f"| `{name}` | `{shown}` | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
-def align_page(text: str) -> str:
-    """Return docs/align.md with its table written again."""
+def settings_page(text: str, source: Path) -> str:
+    """Return a page with its table of settings written again."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}{settings_table()}{END}{after}"
+    return f"{before}{BEGIN}{settings_table(source)}{END}{after}"
 
 
 def pages() -> dict[Path, str]:
     """Return the content that every generated page should have."""
-    align = DOCS / "align.md"
-    return {DOCS / "cli.md": cli_page(), align: align_page(align.read_text(encoding="utf-8"))}
+    found = {DOCS / "cli.md": cli_page()}
+    for name, source in SETTINGS.items():
+        page = DOCS / name
+        found[page] = settings_page(page.read_text(encoding="utf-8"), source)
+    return found
 
 
 def main(*, check: bool) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wordsight.commands.align import align as align
+    from wordsight.commands.train import train as train
     from wordsight.engine import Model as Model
     from wordsight.engine import load as load
     from wordsight.training.teach import teach as teach
@@ -26,9 +27,10 @@ _HOMES = {
     "align": "wordsight.commands.align",
     "load": "wordsight.engine",
     "teach": "wordsight.training.teach",
+    "train": "wordsight.commands.train",
 }
 
-__all__ = ["Model", "ZeroShotClassifier", "__version__", "align", "load", "teach"]
+__all__ = ["Model", "ZeroShotClassifier", "__version__", "align", "load", "teach", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,11 +6,11 @@ Progress goes to stderr, and only where somebody is watching; results go to stdo
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wordsight.language import Phrases, choose_language
 
@@ -20,10 +20,26 @@ if TYPE_CHECKING:
     from wordsight.commands.doctor import Report
     from wordsight.commands.export import Exported
     from wordsight.commands.models import ModelRow
+    from wordsight.commands.runs import RunRow
     from wordsight.commands.verify import Verification
+    from wordsight.training.contrastive.train import Trained
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the number done and the number of all."""
+
+class Progress(Protocol):
+    """Called with what is being done, the number done and the number of all."""
+
+    def __call__(self, step: str, done: int, of: int, /, *, each: int = 1, note: str = "") -> None:
+        """Move a bar.
+
+        Args:
+            step: key of a phrase of `progress`.
+            done: how many are done.
+            of: how many there are.
+            each: what one of them counts for in the rate, such as the samples of a step.
+            note: what else is to be seen, such as a loss.
+        """
+        ...
+
 
 MANY = 50
 
@@ -58,36 +74,37 @@ class Terminal:
     def progress(self) -> Generator[Progress]:
         """Show bars while the body runs; each step gets a bar of its own."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda _step, _done, _of: None
+            yield _unseen
             return
         from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
-            Progress,
             TaskID,
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.progress import Progress as Bars
 
-        bars = Progress(
+        bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
         tasks: dict[str, TaskID] = {}
         with bars:
 
-            def update(step: str, done: int, of: int) -> None:
+            def update(step: str, done: int, of: int, *, each: int = 1, note: str = "") -> None:
                 if step not in tasks or bars.tasks[tasks[step]].completed > done:
                     name = self.phrases(f"progress.{step}")
-                    tasks[step] = bars.add_task(name, total=of, rate="")
+                    tasks[step] = bars.add_task(name, total=of, rate="", note="")
                 speed = bars.tasks[tasks[step]].speed
-                rate = f"{speed:.0f}/s" if speed else ""
-                bars.update(tasks[step], completed=done, total=of, rate=rate)
+                rate = f"{speed * each:.0f}/s" if speed else ""
+                bars.update(tasks[step], completed=done, total=of, rate=rate, note=note)
 
             yield update
 
@@ -144,6 +161,38 @@ class Terminal:
         for finding in results["findings"]:
             self.line(f"{finding['level']:>4}  {finding['text']}")
         self.line(say("terminal.model_written", model=out, report=out / "run" / "report.html"))
+
+    def trained(self, done: "Trained") -> None:
+        """Show the last scores, what the doctor noticed, and where model and report lie."""
+        say, out = self.phrases, done.folder
+        self.table(
+            [say("terminal.measure"), say("terminal.after")],
+            [[name, str(value)] for name, value in done.scores.items()],
+        )
+        for finding in done.findings:
+            if finding.level != "ok":
+                self.line(f"{finding.level:>4}  {finding.text} {finding.advice}".rstrip())
+        self.line(say("terminal.model_written", model=out / "model", report=out / "report.html"))
+
+    def runs(self, rows: "Sequence[RunRow]", folder: Path) -> None:
+        """Show runs side by side, with the settings in which they differ."""
+        say = self.phrases
+        if not rows:
+            self.say("runs.none", folder=folder)
+            return
+        names = ("run", "architecture", "steps", "loss", "best", "differs")
+        cells = [
+            [
+                row.name,
+                row.architecture,
+                str(row.steps) if row.is_finished else say("runs.unfinished", n=row.steps),
+                f"{row.loss:.3f}",
+                "\n".join(f"{name} {value}" for name, value in row.best.items()),
+                "\n".join(f"{name} = {value}" for name, value in row.differs.items()),
+            ]
+            for row in rows
+        ]
+        self.table([say(f"runs.{name}") for name in names], cells, whole_first=True)
 
     def verification(self, found: "Verification") -> None:
         """Show what a bundle holds, and that it runs."""
@@ -221,6 +270,10 @@ class Terminal:
             ],
         )
         self.say("export.written", target=done.path, precision=done.precision, opset=done.opset)
+
+
+def _unseen(step: str, done: int, of: int, /, *, each: int = 1, note: str = "") -> None:
+    """Nobody watches."""
 
 
 def _model_cells(row: "ModelRow") -> list[str]:

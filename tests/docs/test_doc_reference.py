@@ -46,13 +46,16 @@ def test_every_command_is_documented_and_has_help(command):
     assert generate.app[command].help.strip()
 
 
-def test_every_setting_of_an_alignment_is_documented():
+@pytest.mark.parametrize("page", generate.SETTINGS)
+def test_every_setting_of_learning_is_documented(page):
     pytest.importorskip("torch")
     from wordsight.training.align_config import AlignConfig
+    from wordsight.training.contrastive.config import TrainConfig
 
-    fields = {field.name for field in dataclasses.fields(AlignConfig)}
-    assert fields == {name for name, _, _ in generate.settings()}
-    assert all(f"| `{name}` |" in text("docs/align.md") for name in fields)
+    config = {"align.md": AlignConfig, "train.md": TrainConfig}[page]
+    fields = {field.name for field in dataclasses.fields(config)}
+    assert fields == {name for name, _, _ in generate.settings(generate.SETTINGS[page])}
+    assert all(f"| `{name}` |" in text(f"docs/{page}") for name in fields)
 
 
 @pytest.mark.parametrize(

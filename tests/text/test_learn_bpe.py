@@ -174,6 +174,15 @@ def test_the_largest_vocabulary_the_captions_allow_is_named():
         learn_bpe(["", " "], vocab_size=515)
 
 
+def test_few_captions_give_the_largest_vocabulary_they_allow_where_that_will_do():
+    found = learn_bpe(captions(20), vocab_size=5000, at_most=True)
+    assert found.vocabulary_size < 5000
+    exact = learn_bpe(captions(20), vocab_size=found.vocabulary_size)
+    assert found.to_bytes() == exact.to_bytes()
+    assert learn_bpe(captions(), vocab_size=700, at_most=True).vocabulary_size == 700
+    assert learn_bpe(["", " "], vocab_size=515, at_most=True).vocabulary_size == 514
+
+
 def test_a_pair_must_stand_there_often_enough():
     assert learn_bpe(["ab"], vocab_size=515, min_count=1).spell("ab").ids == [512]
     with pytest.raises(TextError, match="enough for 514"):

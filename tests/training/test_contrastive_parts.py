@@ -241,6 +241,9 @@ def test_a_second_writer_is_refused_and_a_dead_one_forgotten(tmp_path: Path):
     [
         ({"batch_size": 0}, "batch_size must be above 0"),
         ({"micro_batch": 512}, "micro_batch 512 is larger than batch_size 256"),
+        ({"sharding": "full", "compile": True}, "sharding 'full' needs compile = False"),
+        ({"sharding": "full", "moments": "bfloat16"}, "sharding 'full' needs moments"),
+        ({"sharding": "full", "precision": "float16"}, "needs precision float32 or bfloat16"),
         ({"held_out": 1.0}, "held_out must be 0 or more and below 1"),
         ({"layer_decay": 1.5}, "layer_decay must be above 0, 1 at most"),
         ({"learning_rate": math.nan}, "learning_rate must be"),

@@ -1,7 +1,11 @@
 """Learning a model from one's own pairs."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from wordsight.cli.app import FINDINGS, Json, Language, app
 from wordsight.errors import InputError
@@ -93,6 +97,173 @@ def align(
         terminal.alignment(aligned.results, out)
     if any(finding["level"] == "stop" for finding in aligned.results["findings"]):
         raise SystemExit(FINDINGS)
+
+
+@app.command(help_format="markdown")
+def train(
+    pairs: str,
+    /,
+    *,
+    out: Path,
+    preset: str = "",
+    config: Path | None = None,
+    architecture: str | None = None,
+    start: str | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    micro_batch: int | None = None,
+    learning_rate: float | None = None,
+    lock: Literal["none", "image", "text"] | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    max_bad: int | None = None,
+    image_column: str | None = None,
+    text_column: str | None = None,
+    where: str | None = None,
+    measure: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    tensorboard: Annotated[bool, Parameter(negative=())] = False,
+    json_lines: Json = False,
+    lang: Language | None = None,
+) -> None:
+    """Learn both towers from pairs of pictures and sentences.
+
+    Run the same command again to go on after a crash: the result is the same to the byte. Started
+    by torchrun, all its processes learn one model. Exit code 1 says that the training doctor found
+    the result unusable.
+
+    Args:
+        pairs: Folder, table (CSV, TSV, JSONL, Parquet) or tar shards; several with :: between them.
+        out: Folder of the run: the model is model in it, the report report.html.
+        preset: Settings that belong together: smoke, small-world, fine-tune, lit, paper-RN50 ...
+        config: TOML file with any setting of a training run; the options below win over it.
+        architecture: Model to start from nothing; wordsight models lists them.
+        start: Checkpoint of any format to start from instead.
+        epochs: Passes over the pairs.
+        batch_size: Pairs that are compared with each other.
+        micro_batch: Pairs that go through the towers at a time, for small memory; the result is
+            that of the whole batch.
+        learning_rate: Largest step size.
+        lock: Tower that is not learnt: none, image or text.
+        precision: Arithmetic of the towers.
+        workers: Processes that read pictures; never changes the result.
+        seed: The same seed gives the same model.
+        max_bad: Unreadable rows, and unreadable pictures, allowed before giving up.
+        image_column: Column of the table that holds picture paths.
+        text_column: Column of the table that holds sentences.
+        where: Keep only rows with this value, as in split=train.
+        measure: NAME=PATH of pictures with class names, to measure accuracy on; may be repeated.
+        tensorboard: Also write event files for TensorBoard.
+        json_lines: One JSON object with the results on stdout.
+        lang: Language of what people read: en or ja.
+    """
+    from wordsight.cache import cache_folder
+    from wordsight.commands.train import is_first_process
+    from wordsight.commands.train import train as command
+    from wordsight.config import load_toml, to_dict
+    from wordsight.data.example_sources import open_examples
+    from wordsight.packages import require
+    from wordsight.terminal import Terminal
+    from wordsight.training.contrastive.presets import resolve
+
+    is_quiet = json_lines or not is_first_process()
+    terminal = Terminal.open(lang, quiet=is_quiet)
+    given = {
+        "architecture": architecture,
+        "start": start,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "micro_batch": micro_batch,
+        "learning_rate": learning_rate,
+        "lock": lock,
+        "precision": precision,
+        "workers": workers,
+        "seed": seed,
+        "max_bad": max_bad,
+    }
+    settings = load_toml(config) if config else {}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    resolved = resolve(preset, **settings)
+    examples = open_examples(
+        pairs,
+        image_column=image_column,
+        text_column=text_column,
+        where=_condition(where),
+        max_bad=resolved.max_bad,
+        cache=cache_folder(),
+    )
+    require("torch", extra="torch")
+    from wordsight.training.contrastive.outputs import TensorBoard
+
+    board = TensorBoard(out) if tensorboard else None
+    with terminal.progress() as progress:
+
+        def on_step(said: Mapping[str, Any], num_steps: int) -> None:
+            if "loss" in said:
+                note = f"loss {said['loss']:.3f}  scale {said['scale']:.1f}"
+                progress("steps", said["step"], num_steps, each=resolved.batch_size, note=note)
+            if board:
+                board(said, num_steps)
+
+        trained = command(
+            examples,
+            out=out,
+            preset=preset,
+            labelled=_named(measure),
+            language=terminal.language,
+            on_step=on_step,
+            **settings,
+        )
+    if not trained.is_first:
+        return
+    if json_lines:
+        found = {
+            "run": str(out),
+            "steps": trained.num_steps,
+            "scores": {name: to_dict(value) for name, value in trained.scores.items()},
+            "findings": [to_dict(finding) for finding in trained.findings],
+        }
+        terminal.line(json.dumps(found, ensure_ascii=False))
+    else:
+        terminal.trained(trained)
+    if any(finding.level == "stop" for finding in trained.findings):
+        raise SystemExit(FINDINGS)
+
+
+@app.command(help_format="markdown")
+def runs(
+    folder: Path = Path(), /, *, json_lines: Json = False, lang: Language | None = None
+) -> None:
+    """List the training runs below a folder, and in what they differ.
+
+    Args:
+        folder: Folder to search.
+        json_lines: One JSON object per run on stdout.
+        lang: Language of what people read: en or ja.
+    """
+    from wordsight.commands.runs import runs as command
+    from wordsight.terminal import Terminal
+
+    terminal = Terminal.open(lang, quiet=json_lines)
+    rows = command(folder)
+    if json_lines:
+        for row in rows:
+            terminal.line(json.dumps(row.to_json(), ensure_ascii=False))
+    else:
+        terminal.runs(rows, folder)
+
+
+def _named(measures: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for measure in measures:
+        name, equals, path = measure.partition("=")
+        if not (name and equals and path) or name in found:
+            raise InputError(
+                f"--measure {measure!r} is not NAME=PATH with a name of its own",
+                hint="--measure shapes=shapes.csv",
+            )
+        found[name] = path
+    return found
 
 
 def _condition(where: str | None) -> dict[str, str] | None:

@@ -48,6 +48,7 @@ class PairExamples:
     """The pairs of a table or folder, one example for each picture."""
 
     def __init__(self, pairs: Pairs):
+        self.bad = pairs.bad
         texts: dict[Path, dict[str, str]] = {}
         for pair in pairs:
             texts.setdefault(pair.image, {}).setdefault(sentence_key(pair.text), pair.text)

@@ -10,8 +10,8 @@ from wordsight.images.colour import to_rgb
 _QUALITY = 80
 
 
-def data_uri(image: Image.Image, *, max_side: int = 160) -> str:
-    """Return a picture as a `data:image/jpeg;base64,` address of at most `max_side` pixels a side.
+def jpeg(image: Image.Image, *, max_side: int) -> bytes:
+    """Return a picture as a JPEG file of at most `max_side` pixels a side.
 
     It is never enlarged. EXIF, comments and colour profiles do not come along: the place where a
     photo was taken must not reach a report.
@@ -26,4 +26,10 @@ def data_uri(image: Image.Image, *, max_side: int = 160) -> str:
     small.thumbnail((max_side, max_side))
     file = io.BytesIO()
     small.save(file, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return file.getvalue()
+
+
+def data_uri(image: Image.Image, *, max_side: int = 160) -> str:
+    """Return a picture as a `data:image/jpeg;base64,` address of what `jpeg` makes of it."""
+    file = jpeg(image, max_side=max_side)
+    return "data:image/jpeg;base64," + base64.b64encode(file).decode("ascii")

@@ -1,9 +1,6 @@
 """The report of an `align` run: is it better than before, why, and what to try next."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from wordsight.config import to_dict
 from wordsight.files import write_text
@@ -12,10 +9,12 @@ from wordsight.images.thumbnail import data_uri
 from wordsight.language import Phrases
 from wordsight.report.advice import advise, verdict
 from wordsight.report.curves import curves_section
+from wordsight.report.findings import findings_list
 from wordsight.report.page import Markup, page, tag, words
 from wordsight.report.run import Finding, Run, read_run
 from wordsight.report.samples import Pictures, leak_cards, sample_cards
 from wordsight.report.scores import percent, score_name, scores_section
+from wordsight.report.settings import rows_table, settings_section
 
 
 def write_align_report(run: Path, *, phrases: Phrases) -> Path:
@@ -37,7 +36,7 @@ def write_align_report(run: Path, *, phrases: Phrases) -> Path:
         _samples("mistakes", content, pictures),
         _next(content, phrases),
         _data(content, pictures),
-        _settings(content, phrases),
+        settings_section(content.config, content.environment, phrases),
         tag("footer", phrases("report.footer")),
     )
     path = run / "report.html"
@@ -74,7 +73,7 @@ def _headline(run: Run, phrases: Phrases) -> Markup:
         tag("h1", sentence),
         tag("p", certainty, tag("br"), measure, class_="lead"),
         _facts(run, phrases),
-        tag("div", _findings(urgent, phrases), style="margin-top:16px") if urgent else None,
+        tag("div", findings_list(urgent, phrases), style="margin-top:16px") if urgent else None,
     )
 
 
@@ -119,21 +118,8 @@ def _samples(name: str, run: Run, pictures: Pictures) -> Markup | None:
 def _next(run: Run, phrases: Phrases) -> Markup:
     calm = [finding for finding in run.results.findings if finding.level != "stop"]
     steps = tag("ol", [tag("li", step) for step in advise(run, phrases)], class_="next")
-    found = tag("div", _findings(calm, phrases), style="margin-top:12px") if calm else None
+    found = tag("div", findings_list(calm, phrases), style="margin-top:12px") if calm else None
     return _section("next", phrases, tag("div", steps, class_="card"), found)
-
-
-def _findings(findings: Sequence[Finding], phrases: Phrases) -> Markup:
-    items = [
-        tag(
-            "li",
-            tag("b", phrases(f"align.level.{finding.level}")),
-            words(finding.text),
-            class_=finding.level,
-        )
-        for finding in findings
-    ]
-    return tag("ul", items, class_="findings")
 
 
 def _data(run: Run, pictures: Pictures) -> Markup:
@@ -150,11 +136,11 @@ def _data(run: Run, pictures: Pictures) -> Markup:
     return _section(
         "data",
         phrases,
-        tag("div", _findings([_leak_finding(run, phrases)], phrases), style="margin:12px 0"),
+        tag("div", findings_list([_leak_finding(run, phrases)], phrases), style="margin:12px 0"),
         leak_cards(results.leaks, pictures) if results.leaks else None,
         tag(
             "div",
-            tag("div", _table(rows), class_="card"),
+            tag("div", rows_table(rows), class_="card"),
             tag("div", lengths, class_="card") if results.token_meter else None,
             class_="columns",
         ),
@@ -166,28 +152,3 @@ def _leak_finding(run: Run, phrases: Phrases) -> Finding:
     if number:
         return Finding("warn", phrases("align.data.leaks", n=number))
     return Finding("ok", phrases("align.data.no_leaks"))
-
-
-def _settings(run: Run, phrases: Phrases) -> Markup:
-    tables = {"config": run.config, "environment": run.environment}
-    folded = [
-        tag("details", tag("summary", phrases(f"align.settings.{name}")), _table(_flat(table)))
-        for name, table in tables.items()
-    ]
-    return _section("settings", phrases, tag("div", folded, class_="card"))
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> Markup:
-    lines = [tag("tr", tag("td", words(name)), tag("td", words(value))) for name, value in rows]
-    return tag("table", tag("tbody", lines))
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{name}.")
-        else:
-            yield (
-                prefix + name,
-                value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
-            )

@@ -7,18 +7,14 @@ run/
   results.json       counts, scores before and after, findings, samples
 """
 
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
-from wordsight.config import from_dict
-from wordsight.errors import ConfigError, InputError
+from wordsight.errors import InputError
 from wordsight.metrics import Estimate
-
-T = TypeVar("T")
+from wordsight.report.run_files import check_estimate, read_file, read_table, typed
 
 _HINT = "the run is unfinished or damaged; run `wordsight align` again"
 
@@ -81,6 +77,8 @@ class Sample:
     image: str
     truth: tuple[str, ...]
     best: tuple[Match, ...]
+    name: str = ""
+    """What the picture is called where it came from; like its file if empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,64 +125,28 @@ def read_run(folder: Path) -> Run:
         InputError: naming the file that is missing, damaged, or not what a run writes.
     """
     path = folder / "results.json"
-    results = _typed(Results, _table(_text(path), where=str(path)), where=str(path))
+    results = typed(Results, _table(path), where=str(path), hint=_HINT)
     if not results.scores:
         raise InputError(f"{path}: holds no scores", hint=_HINT)
     for score in results.scores:
         for estimate in (score.after, score.before):
             if estimate is not None:
-                _check_estimate(estimate, where=f"{path}: {score.name}")
-    config, environment = (
-        _table(_text(folder / name), where=str(folder / name))
-        for name in ("config.json", "environment.json")
-    )
+                check_estimate(estimate, where=f"{path}: {score.name}", hint=_HINT)
+    config, environment = (_table(folder / n) for n in ("config.json", "environment.json"))
     return Run(folder, config, environment, _epochs(folder / "metrics.jsonl"), results)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    return read_table(read_file(path, hint=_HINT), where=str(path), hint=_HINT)
 
 
 def _epochs(path: Path) -> tuple[Epoch, ...]:
     epochs: list[Epoch] = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_file(path, hint=_HINT).splitlines(), start=1):
         if line.strip():
             where = f"{path}: line {number}"
-            epochs.append(_typed(Epoch, _table(line, where=where), where=where))
+            values = read_table(line, where=where, hint=_HINT)
+            epochs.append(typed(Epoch, values, where=where, hint=_HINT))
     if not epochs:
         raise InputError(f"{path}: holds no epochs", hint=_HINT)
     return tuple(epochs)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file", hint=_HINT) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8: {error.reason}", hint=_HINT) from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _table(text: str, *, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{where}: not valid JSON: {error}", hint=_HINT) from None
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: expected an object, got {str(value)[:60]}", hint=_HINT)
-    return cast(dict[str, Any], value)
-
-
-def _typed(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
-    known = {field.name for field in fields(cast(Any, kind))}
-    try:
-        return from_dict(kind, {k: v for k, v in values.items() if k in known}, where=where)
-    except ConfigError as error:
-        raise InputError(str(error), hint=_HINT) from None
-
-
-def _check_estimate(estimate: Estimate, *, where: str) -> None:
-    low, value, high = estimate.low, estimate.value, estimate.high
-    if not (all(map(math.isfinite, (low, value, high))) and 0 <= low <= value <= high <= 1):
-        raise InputError(
-            f"{where}: expected 0 <= low <= value <= high <= 1, got {low}, {value}, {high}",
-            hint=_HINT,
-        )

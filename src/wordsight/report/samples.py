@@ -68,7 +68,7 @@ def _card(sample: Sample, pictures: Pictures) -> Markup:
             [tag("p", words(sentence, dir="auto")) for sentence in sample.truth],
             tag("h3", phrases("align.samples.best")),
             tag("ol", [_match(match, phrases) for match in sample.best], class_="best"),
-            tag("div", words(sample.image), class_="path"),
+            tag("div", words(sample.name or sample.image), class_="path"),
         ),
         class_="card sample",
     )

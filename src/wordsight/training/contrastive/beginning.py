@@ -14,7 +14,7 @@ from wordsight.data.examples import Examples
 from wordsight.errors import CheckpointError, ConfigError
 from wordsight.files import write_bytes, write_text
 from wordsight.images import Preprocessing
-from wordsight.model.architecture import ClipConfig
+from wordsight.model.architecture import SIGLIP_BIAS, ClipConfig
 from wordsight.model.clip import Clip, build_clip
 from wordsight.model.initialise import initialise
 from wordsight.model.zoo import find
@@ -60,7 +60,8 @@ def begin(config: TrainConfig, examples: Examples, folder: Path) -> Beginning:
         vocab_size=tokenizer.vocabulary_size,
         **_pooling(tokenizer),
     )
-    clip = Clip(dataclasses.replace(model.architecture, text=text))
+    has_bias = config.loss == "sigmoid"
+    clip = Clip(dataclasses.replace(model.architecture, text=text, has_logit_bias=has_bias))
     initialise(clip, generator=torch.Generator().manual_seed(mixed(config.seed)))
     return Beginning(clip, tokenizer, model.preprocessing)
 
@@ -89,7 +90,11 @@ def _from_checkpoint(config: TrainConfig) -> Beginning:
             f"{architecture.text.context_length}"
         )
     weights = {name: lazy.read().float() for name, lazy in checkpoint.weights.items()}
-    clip = build_clip(architecture, weights)
+    has_bias = config.loss == "sigmoid"  # to info_nce a bias is nothing
+    weights.setdefault("logit_bias", torch.tensor(SIGLIP_BIAS))
+    if not has_bias:
+        del weights["logit_bias"]
+    clip = build_clip(dataclasses.replace(architecture, has_logit_bias=has_bias), weights)
     return Beginning(clip, checkpoint.tokenizer, checkpoint.preprocessing)
 
 

@@ -6,10 +6,11 @@ Numbers that the paper gives (table 18) are the defaults where a small machine a
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Lock = Literal["none", "image", "text"]
+Sharding = Literal["none", "full"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +32,8 @@ class TrainConfig:
     batch_size: int = 256
     """Pairs that are compared with each other, over all processes."""
     micro_batch: int = 0
-    """Pairs that go through the towers at a time; the gradient stays that of the whole batch. 0
-    takes the whole batch at once."""
+    """Pairs that go through the towers of a process at a time; the gradient stays that of the
+    whole batch. 0 takes all at once. Dropped patches and batch norms are those of such a part."""
     loss: Literal["info_nce", "sigmoid"] = "info_nce"
     """Objective: the paper's, or SigLIP's."""
     smoothing: float = 0.0
@@ -75,6 +76,8 @@ class TrainConfig:
     """Augmentation: a random square of the resized picture; also colour and mirror; or none."""
     templates: Path | None = None
     """Sentences with {} for examples whose text is a class name, one per line."""
+    sharding: Sharding = "none"
+    """Whether every process holds the whole model, or a share of it (FSDP), for memory."""
     seed: int = 0
     """The same seed gives the same model."""
     workers: int = 0
@@ -113,6 +116,16 @@ class TrainConfig:
             raise ValueError(
                 f"micro_batch {self.micro_batch} is larger than batch_size {self.batch_size}"
             )
+        if self.sharding == "full":
+            self._check_sharding()
+
+    def _check_sharding(self) -> None:
+        tried: dict[str, Any] = {"moments": "float32", "compile": False}
+        for name, value in tried.items():
+            if getattr(self, name) != value:
+                raise ValueError(f"sharding 'full' needs {name} = {value!r}")
+        if self.precision == "float16":
+            raise ValueError("sharding 'full' needs precision float32 or bfloat16")
 
 
 def _check(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:

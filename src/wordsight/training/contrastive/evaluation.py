@@ -3,7 +3,7 @@
 Shape letters: N pictures, M sentences, K classes, E joint space.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +57,22 @@ class Judge:
         return np.concatenate(rows)
 
 
-def retrieval(clip: Clip, judge: Judge, examples: Examples) -> dict[str, Estimate]:
-    """Return recall both ways between the pictures and the different sentences of some examples.
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Vectors of examples, and which belong together."""
 
-    k that the number of answers makes trivial is left out.
-    """
+    images: NDArray[np.float32]
+    """(N, E) unit vectors of the pictures that can be read."""
+    texts: NDArray[np.float32]
+    """(M, E) unit vectors of their different sentences."""
+    of_image: list[NDArray[np.int64]]
+    """Sentences of each picture."""
+    of_text: list[list[int]]
+    """Pictures of each sentence."""
+
+
+def embed(clip: Clip, judge: Judge, examples: Examples) -> HeldOut:
+    """Embed the pictures and the different sentences of some examples."""
     images, kept = judge.images(clip, examples)
     spelling: dict[str, str] = {}
     said = [[sentence_key(text) for text in examples[i].texts] for i in kept]
@@ -75,12 +86,21 @@ def retrieval(clip: Clip, judge: Judge, examples: Examples) -> dict[str, Estimat
     for row, keys in enumerate(said):
         for key in keys:
             of_text[column[key]].append(row)
+    return HeldOut(images, texts, of_image, of_text)
+
+
+def retrieval(held_out: HeldOut) -> dict[str, Estimate]:
+    """Return recall both ways between pictures and sentences.
+
+    k that the number of answers makes trivial is left out.
+    """
+    images, texts = held_out.images, held_out.texts
     found: dict[str, Estimate] = {}
     for k in RECALL_AT:
         if k < len(texts):
-            found[f"image_to_text_r{k}"] = recall_at_k((images, texts), of_image, k)
+            found[f"image_to_text_r{k}"] = recall_at_k((images, texts), held_out.of_image, k)
         if k < len(images):
-            found[f"text_to_image_r{k}"] = recall_at_k((texts, images), of_text, k)
+            found[f"text_to_image_r{k}"] = recall_at_k((texts, images), held_out.of_text, k)
     return found
 
 
@@ -108,15 +128,22 @@ def evaluate(
     held_out: Examples,
     labelled: Mapping[str, Examples],
     templates: Sequence[str],
+    on_held_out: Callable[[HeldOut], None] = lambda _: None,
 ) -> dict[str, Estimate]:
     """Measure retrieval on the held-out part, and zero-shot accuracy on every labelled set.
+
+    `on_held_out` is called with the vectors of the held-out part, if there is one.
 
     The model comes back in the mode it was in.
     """
     was_training = clip.training
     clip.eval()
     with torch.inference_mode():
-        found = retrieval(clip, judge, held_out) if len(held_out) else {}
+        found: dict[str, Estimate] = {}
+        if len(held_out):
+            vectors = embed(clip, judge, held_out)
+            found |= retrieval(vectors)
+            on_held_out(vectors)
         for name, examples in labelled.items():
             for measure, value in zero_shot(clip, judge, examples, templates).items():
                 found[f"{name}_{measure}"] = value

@@ -10,6 +10,7 @@ from wordsight.model.architecture import ModifiedResNetConfig
 from wordsight.model.clip import Clip
 from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.contrastive.half_moments import HalfMomentAdamW
+from wordsight.training.contrastive.pieces import by_kind, is_split, whole
 
 RESNET = {"beta2": 0.999, "epsilon": 1e-8}
 VIT = {"beta2": 0.98, "epsilon": 1e-6}
@@ -51,15 +52,16 @@ def is_gain_or_bias(name: str, value: Tensor) -> bool:
 def parameter_groups(
     clip: Clip, *, weight_decay: float, layer_decay: float = 1.0
 ) -> list[dict[str, Any]]:
-    """Group the weights that are learnt by decay and by layer."""
-    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    """Group the weights that are learnt by decay and by layer; those that are split apart."""
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, value in clip.named_parameters():
         if value.requires_grad:
             scale = layer_decay ** _layers_above(name, clip)
-            groups.setdefault((is_gain_or_bias(name, value), scale), []).append(value)
+            key = is_gain_or_bias(name, value), scale, is_split(value)
+            groups.setdefault(key, []).append(value)
     return [
         {"params": values, "weight_decay": 0.0 if is_free else weight_decay, "scale": scale}
-        for (is_free, scale), values in groups.items()
+        for (is_free, scale, _), values in groups.items()
     ]
 
 
@@ -77,11 +79,17 @@ def clamp_scale(clip: Clip, largest: float) -> None:
 
 def clip_gradient(clip: Clip, largest: float) -> float:
     """Shorten the gradient to `largest` where it is longer, 0 for never; return its length."""
-    parameters = [value for value in clip.parameters() if value.grad is not None]
-    grads = [value.grad for value in parameters if value.grad is not None]
-    norm = torch.nn.utils.get_total_norm(grads)
+    kinds = by_kind(value for value in clip.parameters() if value.grad is not None)
+    norms = [
+        whole(
+            torch.nn.utils.get_total_norm([value.grad for value in kind if value.grad is not None])
+        )
+        for kind in kinds
+    ]
+    norm = norms[0] if len(norms) == 1 else torch.stack(norms).square().sum().sqrt()
     if largest:
-        torch.nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+        for kind in kinds:
+            torch.nn.utils.clip_grads_with_norm_(kind, largest, norm)
     return float(norm)
 
 

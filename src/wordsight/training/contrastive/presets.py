@@ -46,7 +46,7 @@ def smoke() -> dict[str, Any]:
     """Return settings that end in seconds: to see that everything works."""
     return {
         "architecture": "tiny-vit-64",
-        "epochs": 2.0,
+        "epochs": 4.0,
         "batch_size": 32,
         "warmup": 0.1,
         "held_out": 0.2,

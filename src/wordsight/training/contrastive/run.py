@@ -5,16 +5,20 @@ my-run/
   environment.json    versions and processor of the last start
   metrics.jsonl       one line a step and one an evaluation; equal bytes for equal runs
   rejected.jsonl      examples that could not be read
+  findings.json       what the training doctor says
   checkpoints/        what a killed run goes on from
   tokenizer.json      the vocabulary, learnt or given
   model/              the bundle, when the run is over
+  samples.json        held-out pictures with the sentences ranked highest, then
+  samples/            those pictures, small
+  report.html         all of it, for people
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wordsight.config import to_dict
 from wordsight.errors import ConfigError, DataError, TrainingError
@@ -22,10 +26,13 @@ from wordsight.files import write_text
 from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.environment import environment
 
+if TYPE_CHECKING:
+    from wordsight.training.study.config import StudyConfig
+
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 METRICS, REJECTED = "metrics.jsonl", "rejected.jsonl"
 CHECKPOINTS, MODEL, TOKENIZER = "checkpoints", "model", "tokenizer.json"
-MAY_CHANGE = ("workers", "keep", "checkpoint_every", "compile", "max_bad")
+MAY_CHANGE = ("workers", "keep", "checkpoint_every", "compile", "max_bad", "sharding")
 """Settings that do not change what is learnt, and so may differ when a run is taken up again."""
 
 
@@ -45,7 +52,7 @@ class RunFolder:
         """Folder of the bundle."""
         return self.path / MODEL
 
-    def begin(self, config: TrainConfig, data: str) -> None:
+    def begin(self, config: "TrainConfig | StudyConfig", data: str) -> None:
         """Write the settings down, or check that they are those the run was begun with.
 
         Args:
@@ -67,6 +74,18 @@ class RunFolder:
             )
         write_text(path, _json(settings))
         write_text(self.path / ENVIRONMENT, _json(environment()))
+
+    def check_begun(self) -> None:
+        """Check that this process sees what the first one has begun.
+
+        Raises:
+            ConfigError: if the folder is not one that all processes share.
+        """
+        if not (self.path / CONFIG).is_file():
+            raise ConfigError(
+                f"{self.path}: what the first process wrote there is not to be seen from here",
+                hint="choose an --out on a disk that all machines share",
+            )
 
     def _compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         if old.get("data") != new["data"]:
@@ -98,6 +117,13 @@ class RunFolder:
         """Append a line to the metrics."""
         with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    def steps(self) -> Generator[dict[str, Any]]:
+        """Read what was measured of each step so far."""
+        path = self.path / METRICS
+        if path.exists():
+            with path.open(encoding="utf-8") as file:
+                yield from (said for said in map(json.loads, file) if "loss" in said)
 
     @property
     def metrics_size(self) -> int:

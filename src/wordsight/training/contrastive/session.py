@@ -1,7 +1,8 @@
 """A run while it lasts: the model, what moves it, and how both go to disk and come back."""
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,17 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from wordsight.images import Preprocessing
-from wordsight.model.clip import Clip
+from wordsight.model.clip import Clip, build_clip
 from wordsight.model.losses import info_nce, sigmoid
 from wordsight.model.vision_transformer import VisionTransformer
+from wordsight.training.contrastive.breakdown import bad_gradient, bad_loss
 from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.contrastive.loader import Batch
 from wordsight.training.contrastive.optimizer import (
     build_optimizer,
     clamp_scale,
     clip_gradient,
+    lock,
     set_learning_rate,
 )
+from wordsight.training.contrastive.pieces import is_split, like, whole
 from wordsight.training.contrastive.plan import BatchPlan
 from wordsight.training.contrastive.processes import Processes
 from wordsight.training.contrastive.schedule import learning_rate
@@ -50,18 +54,24 @@ class Session:
         for module in self.clip.modules():
             if isinstance(module, VisionTransformer):
                 module.patch_dropout = self.config.patch_dropout
-        self.optimizer = build_optimizer(self.clip, self.config)
+        lock(self.clip, self.config.lock)
         towers: Any = Towers(self.clip)
         if self.config.compile:
             towers.compile()
-        self.towers = self.processes.share(towers)
+        self.towers = self.processes.share(towers, self.config.sharding)
+        self.optimizer = build_optimizer(self.clip, self.config)
         self.scaler = torch.amp.GradScaler(enabled=self.config.precision == "float16")
         self.average = {}
         if self.config.average:
             self.average = {n: v.detach().clone() for n, v in self.clip.state_dict().items()}
 
     def learn(self, batch: Batch, step: int) -> dict[str, Any]:
-        """Take one step, and return what is to be said of it."""
+        """Take one step, and return what is to be said of it.
+
+        Raises:
+            TrainingError: naming step and layer, if loss or gradient is not a number; the weights
+                are then still those before the step.
+        """
         self._train_mode()
         rate = learning_rate(
             step,
@@ -71,21 +81,36 @@ class Session:
         )
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
+        pixels = batch.pixels(self.recipe, self.processes.device)
+        tokens = batch.tokens.to(self.processes.device)
         loss = backward(
             self.towers,
-            batch.pixels(self.recipe, self.processes.device),
-            batch.tokens.to(self.processes.device),
+            pixels,
+            tokens,
             self._loss(batch),
-            seed=mixed(self.config.seed, step, self.processes.rank),
+            seed=mixed(self.config.seed, step),
             work=Work(
-                micro_batch=-(-self.config.micro_batch // self.processes.count),
+                micro_batch=self.config.micro_batch,
                 autocast=self._autocast,
                 scaled=lambda value: self.scaler.scale(self.processes.scaled(value)),
                 unshared=lambda: self.processes.unshared(self.towers),
+                rank=self.processes.rank,
             ),
         )
+        self.processes.average_statistics(self.clip)
+        if not math.isfinite(loss):
+            raise bad_loss(
+                self._whole_clip(),
+                pixels,
+                tokens,
+                step=step + 1,
+                loss=loss,
+                autocast=self._autocast,
+            )
         self.scaler.unscale_(self.optimizer)
         norm = clip_gradient(self.clip, self.config.clip_gradient)
+        if not math.isfinite(norm) and not self.scaler.is_enabled():  # which leaves the step out
+            raise bad_gradient(self.clip, step=step + 1, norm=norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         clamp_scale(self.clip, self.config.max_scale)
@@ -143,45 +168,67 @@ class Session:
             else:
                 self.average[name].copy_(value)
 
-    @contextmanager
-    def averaged(self) -> Generator[None]:
-        """Put the averaged weights in the model's place for a while, where there are such."""
-        if not self.average:
-            yield
-            return
-        learnt = {name: value.clone() for name, value in self.clip.state_dict().items()}
-        self.clip.load_state_dict(self.average)
-        try:
-            yield
-        finally:
-            self.clip.load_state_dict(learnt)
+    def model(self) -> Clip | None:
+        """Return the model to measure and to save, with the averaged weights where there are such.
+
+        It shares its weights with what learns where it can. All processes have to ask, the first
+        one gets it.
+        """
+        weights = self._whole(self.average or self.clip.state_dict())
+        if not self.processes.is_first:
+            return None
+        return build_clip(self.clip.config, weights).to(self.processes.device)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything a checkpoint needs, by name."""
+        """Return everything a checkpoint needs, by name; all processes have to ask.
+
+        Only the first one gets what is split up between processes.
+        """
         found = {f"model.{name}": value for name, value in self.clip.state_dict().items()}
         found |= {f"average.{name}": value for name, value in self.average.items()}
         for name, value in self.clip.named_parameters():
             for key, moment in self.optimizer.state.get(value, {}).items():
                 found[f"optimizer.{name}.{key}"] = moment
+        return self._whole(found)
+
+    def _whole_clip(self) -> Clip:
+        if self.config.sharding == "none":
+            return self.clip
+        weights = {name: whole(value) for name, value in self.clip.state_dict().items()}
+        return build_clip(self.clip.config, weights)
+
+    def _whole(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name, value in values.items():
+            gathered = whole(value.detach())
+            if not is_split(value):
+                found[name] = gathered
+            elif self.processes.is_first:
+                found[name] = gathered.cpu()
         return found
 
     def values(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside tensors."""
         return {"scaler": self.scaler.state_dict()}
 
+    @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Take up the state that `tensors` and `values` gave."""
-        model = {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}
-        self.clip.load_state_dict(model)
-        for name in self.average:
-            self.average[name].copy_(tensors[f"average.{name}"])
+        for name, value in self.clip.state_dict().items():
+            value.copy_(like(tensors[f"model.{name}"], value))
+        for name, value in self.average.items():
+            value.copy_(like(tensors[f"average.{name}"], value))
         moments: dict[str, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             if name.startswith("optimizer."):
                 owner, _, key = name.removeprefix("optimizer.").rpartition(".")
                 moments.setdefault(owner, {})[key] = value
+        is_fused = bool(self.optimizer.defaults.get("fused"))
         for name, value in self.clip.named_parameters():
             for key, moment in moments.get(name, {}).items():
-                place = moment if key == "step" else moment.to(value.device)
-                self.optimizer.state[value][key] = place.clone()
+                if key != "step":
+                    moment = like(moment, value)
+                elif is_fused:  # counts where the weights are
+                    moment = moment.to(value.device)
+                self.optimizer.state[value][key] = moment.clone()
         self.scaler.load_state_dict(values["scaler"])

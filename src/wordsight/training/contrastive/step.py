@@ -68,6 +68,8 @@ class Work:
     """What the loss is multiplied with before the backward pass, for float16."""
     unshared: Callable[[], AbstractContextManager[Any]] = nullcontext
     """The context of a backward pass that another one of the same step follows."""
+    rank: int = 0
+    """Place of this process among those that share the batch: its parts follow theirs."""
 
 
 def backward(
@@ -88,7 +90,8 @@ def backward(
     parts = list(zip(_cut(pixels, size), _cut(tokens, size), strict=True))
 
     def run(number: int) -> Outputs:
-        with _drawing_from(mixed(seed, number), pixels.device), work.autocast():
+        part_seed = mixed(seed, work.rank * len(parts) + number)
+        with _drawing_from(part_seed, pixels.device), work.autocast():
             return towers(*parts[number])
 
     if len(parts) == 1:

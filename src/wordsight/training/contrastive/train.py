@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,19 @@ from wordsight.errors import DataError
 from wordsight.locks import locked
 from wordsight.metrics import Estimate
 from wordsight.model.architecture import describe
+from wordsight.model.clip import Clip
 from wordsight.training.assemble import DEFAULT_TEMPLATES, prompts_toml
 from wordsight.training.contrastive.beginning import Beginning, begin
+from wordsight.training.contrastive.checkup import Data, check_up
 from wordsight.training.contrastive.config import TrainConfig
+from wordsight.training.contrastive.evaluation import Judge
+from wordsight.training.contrastive.findings import Finding, read_findings, write_findings
 from wordsight.training.contrastive.loader import Reader
 from wordsight.training.contrastive.loop import Loop, OnStep, Tests
 from wordsight.training.contrastive.plan import BatchPlan
 from wordsight.training.contrastive.processes import Processes, joined
 from wordsight.training.contrastive.run import RunFolder
+from wordsight.training.contrastive.samples import write_samples
 from wordsight.training.contrastive.session import Session
 
 FEWEST = 8
@@ -38,6 +44,10 @@ class Trained:
     bundle: Bundle
     scores: Mapping[str, Estimate]
     num_steps: int
+    findings: tuple[Finding, ...] = ()
+    """What the training doctor looked for, and found or not."""
+    is_first: bool = True
+    """Whether this process, of several that learnt together, is the one that writes."""
 
 
 def train(
@@ -64,21 +74,33 @@ def train(
 
     Raises:
         TrainingError: if a loss is not a number, or the folder holds a run with other settings.
-        DataError: if there are too few examples, or too many that cannot be read.
+        DataError: if there are too few examples, or the training doctor says that nothing can come
+            of them: one caption for all, one that cannot be read, too many unreadable pictures.
         BusyError: if another process writes the folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with joined(device) as processes:
+    with joined(device) as processes, ExitStack() as held:
         processes.check(config.batch_size)
-        if not processes.is_first:
-            processes.wait()
-            return _learn(examples, RunFolder(out), config, labelled or {}, processes, None)
-        with locked(out):
-            folder = RunFolder(out)
-            folder.begin(config, examples.fingerprint)
-            begin(config, _parts(examples, config)[0], out)  # writes the vocabulary for all
-            processes.wait()
-            return _learn(examples, folder, config, labelled or {}, processes, on_step)
+        processes.check_equal(examples.fingerprint, "data (fingerprints)")
+
+        def prepare() -> None:
+            if processes.is_first:
+                held.enter_context(locked(out))
+                _prepare(RunFolder(out), examples, config)
+
+        processes.agreed(prepare)
+        processes.agreed(RunFolder(out).check_begun)
+        return _learn(examples, RunFolder(out), config, labelled or {}, processes, on_step)
+
+
+def _prepare(folder: RunFolder, examples: Examples, config: TrainConfig) -> None:
+    """Write what all processes need: settings, vocabulary, what the doctor says of the data."""
+    folder.begin(config, examples.fingerprint)
+    parts = _parts(examples, config)
+    beginning = begin(config, parts[0], folder.path)
+    if read_findings(folder.path) is None:
+        given = _templates(config) if config.templates else ()
+        write_findings(folder.path, check_up(Data(*parts, beginning.tokenizer, config, given)))
 
 
 def _parts(examples: Examples, config: TrainConfig) -> tuple[Part, Part]:
@@ -97,7 +119,7 @@ def _learn(
     on_step: OnStep | None,
 ) -> Trained:
     learnt, kept = _parts(examples, config)
-    beginning = begin(config, learnt, folder.path)
+    beginning = processes.agreed(lambda: begin(config, learnt, folder.path))
     plan = BatchPlan(len(learnt), config.batch_size, config.epochs, config.seed)
     templates = _templates(config)
     session = Session(beginning.clip, config, plan, beginning.recipe, processes)
@@ -110,16 +132,32 @@ def _learn(
         templates if config.templates else (),
         processes.rank,
         processes.count,
-        cuts_padding=beginning.clip.text.tower.is_causal,
+        cuts_padding=bool(beginning.clip.text.tower.is_causal),
     )
     tests = Tests(kept, labelled, templates)
-    scores = Loop(session, reader, folder, tests, on_step).run()
-    if processes.is_first:
-        _write(folder, beginning, session, scores, len(learnt))
-    processes.wait()
+    loop = Loop(session, reader, folder, tests, on_step, findings=read_findings(folder.path) or ())
+    scores = loop.run()
+    model = session.model()
+
+    def write() -> None:
+        if model is None:
+            return
+        _write(folder, beginning, session, model, card=_card(folder, session, scores, len(learnt)))
+        if len(kept):
+            judge = Judge(beginning.tokenizer, beginning.recipe, processes.device)
+            write_samples(folder.path, model, judge, kept)
+
+    processes.agreed(write)
     from wordsight.bundle import open_bundle
 
-    return Trained(folder.path, open_bundle(folder.model), scores, plan.num_steps)
+    return Trained(
+        folder.path,
+        open_bundle(folder.model),
+        scores,
+        plan.num_steps,
+        tuple(loop.watch.findings.values()),
+        processes.is_first,
+    )
 
 
 def _templates(config: TrainConfig) -> tuple[str, ...]:
@@ -133,45 +171,45 @@ def _write(
     folder: RunFolder,
     beginning: Beginning,
     session: Session,
-    scores: Mapping[str, Estimate],
-    num_examples: int,
+    clip: Clip,
+    *,
+    card: str,
 ) -> None:
-    clip, config = session.clip, session.config
-    with session.averaged():
-        weights = {n: in_memory(v.detach().cpu()) for n, v in clip.state_dict().items()}
-        bias = clip.logit_bias
-        description = BundleConfig(
-            name=folder.path.resolve().name,
-            embed_dim=clip.config.embed_dim,
-            similarity=Similarity(
-                scale=float(clip.logit_scale.detach().exp()),
-                bias=0.0 if bias is None else float(bias.detach()),
-            ),
-            preprocessing=beginning.recipe,
-            tokenizer=beginning.tokenizer.rules,
-            architecture={
-                "image": describe(clip.config.image),
-                "text": describe(clip.config.text),
-            },
-            provenance={
-                "made_by": "wordsight train",
-                "architecture": config.architecture,
-                "pictures": num_examples,
-                "steps": session.plan.num_steps,
-                "seed": config.seed,
-            },
-        )
-        write_bundle(
-            folder.model,
-            description,
-            {
-                WEIGHTS: lambda path: write_safetensors(path, weights),
-                TOKENIZER: beginning.tokenizer.to_bytes(),
-                PROMPTS: prompts_toml(DEFAULT_TEMPLATES).encode(),
-                CARD: _card(folder, session, scores, num_examples).encode(),
-            },
-            run={"config.json": json.dumps(to_dict(config), indent=1, default=str) + "\n"},
-        )
+    config = session.config
+    weights = {n: in_memory(v.detach().cpu()) for n, v in clip.state_dict().items()}
+    bias = clip.logit_bias
+    description = BundleConfig(
+        name=folder.path.resolve().name,
+        embed_dim=clip.config.embed_dim,
+        similarity=Similarity(
+            scale=float(clip.logit_scale.detach().exp()),
+            bias=0.0 if bias is None else float(bias.detach()),
+        ),
+        preprocessing=beginning.recipe,
+        tokenizer=beginning.tokenizer.rules,
+        architecture={
+            "image": describe(clip.config.image),
+            "text": describe(clip.config.text),
+        },
+        provenance={
+            "made_by": "wordsight train",
+            "architecture": config.architecture,
+            "pictures": session.plan.num_examples,
+            "steps": session.plan.num_steps,
+            "seed": config.seed,
+        },
+    )
+    write_bundle(
+        folder.model,
+        description,
+        {
+            WEIGHTS: lambda path: write_safetensors(path, weights),
+            TOKENIZER: beginning.tokenizer.to_bytes(),
+            PROMPTS: prompts_toml(DEFAULT_TEMPLATES).encode(),
+            CARD: card.encode(),
+        },
+        run={"config.json": json.dumps(to_dict(config), indent=1, default=str) + "\n"},
+    )
 
 
 def _card(
