@@ -27,8 +27,8 @@ def plan(
 ) -> None:
     """Estimate time, memory and cost of a training run, here and on a cluster.
 
-    Some real steps are run here, for about ten seconds; nothing is kept. The time here is promised
-    within 30 % if pairs are given; the cluster is computed from data sheets.
+    Some real steps are run here, for about ten seconds; nothing is kept. Give pairs, and their
+    reading counts too; the cluster is computed from data sheets.
 
     Args:
         pairs: What would be learnt from, as wordsight train takes it.
