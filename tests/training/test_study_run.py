@@ -3,10 +3,12 @@
 import json
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import small_runs
+import torch
 
 import worlds
 from tally import COUNT
@@ -114,6 +116,16 @@ def test_a_study_killed_at_random_steps_ends_with_the_same_bytes(
     assert content(out) == content(straight)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As the undisturbed study had: sums of more threads round elsewhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_what_is_finished_is_not_learnt_again(
     straight: Path, world: Path, colours: Path, tmp_path: Path
 ):
