@@ -23,6 +23,7 @@ from wordsight.model.architecture import (
 )
 from wordsight.model.clip import Clip
 from wordsight.training.contrastive import state
+from wordsight.training.contrastive.beginning import vocabulary
 from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.contrastive.half_moments import HalfMomentAdamW, round_stochastically
 from wordsight.training.contrastive.optimizer import build_optimizer, parameter_groups
@@ -252,3 +253,13 @@ def test_a_second_writer_is_refused_and_a_dead_one_forgotten(tmp_path: Path):
 def test_settings_out_of_range_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**setting)
+
+
+def test_the_papers_vocabulary_is_found_where_open_clip_is_installed(tmp_path: Path):
+    pytest.importorskip("open_clip")
+    config = TrainConfig(architecture="tiny-vit-64", vocabulary="openai", context_length=20)
+    tokenizer = vocabulary(config, [], tmp_path)
+    assert (tokenizer.vocabulary_size, tokenizer.rules.context_length) == (49408, 20)
+    assert (tmp_path / "tokenizer.json").read_bytes() == tokenizer.to_bytes()
+    again = vocabulary(config, [], tmp_path)
+    assert again.encode(["a cat"]).ids.tolist() == tokenizer.encode(["a cat"]).ids.tolist()

@@ -126,7 +126,6 @@ def _with_pairs(
     is_large = measure(architecture_of(config)).num_parameters > LARGEST
     beginning = begin(_shallow(config) if is_large else config, learnt, folder)
     again = time.perf_counter()
-    begin(_shallow(config) if is_large else config, learnt, folder)  # as a run does
     check_up(Data(learnt, held_out, beginning.tokenizer, config))
     start_s = time.perf_counter() - begun
     whole = tried = beginning.clip.config

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wordsight.bundle import Bundle, BundleConfig, Similarity, write_bundle
+from wordsight.bundle import Bundle, BundleConfig, Similarity, open_bundle, write_bundle
 from wordsight.bundle.prompts import check_template
 from wordsight.bundle.store import CARD, PROMPTS, TOKENIZER, WEIGHTS
 from wordsight.checkpoints.safetensors_file import write_safetensors
@@ -20,7 +20,7 @@ from wordsight.metrics import Estimate
 from wordsight.model.architecture import describe
 from wordsight.model.clip import Clip
 from wordsight.training.assemble import DEFAULT_TEMPLATES, prompts_toml
-from wordsight.training.contrastive.beginning import Beginning, begin
+from wordsight.training.contrastive.beginning import Beginning, begin, vocabulary
 from wordsight.training.contrastive.checkup import Data, check_up
 from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.contrastive.evaluation import Judge
@@ -81,26 +81,30 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with joined(device) as processes, ExitStack() as held:
         processes.check(config.batch_size)
-        processes.check_equal(examples.fingerprint, "data (fingerprints)")
+        data = examples.fingerprint
+        processes.check_equal(data, "data (fingerprints)")
+        folder = RunFolder(out)
 
-        def prepare() -> None:
+        def prepare() -> tuple[Part, Part]:
             if processes.is_first:
                 held.enter_context(locked(out))
-                _prepare(RunFolder(out), examples, config)
+                folder.begin(config, data)
+            parts = _parts(examples, config)
+            if processes.is_first:
+                _prepare(folder, parts, config)
+            return parts
 
-        processes.agreed(prepare)
-        processes.agreed(RunFolder(out).check_begun)
-        return _learn(examples, RunFolder(out), config, labelled or {}, processes, on_step)
+        parts = processes.agreed(prepare)
+        processes.agreed(folder.check_begun)
+        return _learn(parts, folder, config, labelled or {}, processes, on_step)
 
 
-def _prepare(folder: RunFolder, examples: Examples, config: TrainConfig) -> None:
-    """Write what all processes need: settings, vocabulary, what the doctor says of the data."""
-    folder.begin(config, examples.fingerprint)
-    parts = _parts(examples, config)
-    beginning = begin(config, parts[0], folder.path)
+def _prepare(folder: RunFolder, parts: tuple[Part, Part], config: TrainConfig) -> None:
+    """Write what all processes need: the vocabulary, and what the doctor says of the data."""
+    tokenizer = vocabulary(config, parts[0], folder.path)
     if read_findings(folder.path) is None:
         given = _templates(config) if config.templates else ()
-        write_findings(folder.path, check_up(Data(*parts, beginning.tokenizer, config, given)))
+        write_findings(folder.path, check_up(Data(*parts, tokenizer, config, given)))
 
 
 def _parts(examples: Examples, config: TrainConfig) -> tuple[Part, Part]:
@@ -111,14 +115,14 @@ def _parts(examples: Examples, config: TrainConfig) -> tuple[Part, Part]:
 
 
 def _learn(
-    examples: Examples,
+    parts: tuple[Part, Part],
     folder: RunFolder,
     config: TrainConfig,
     labelled: Mapping[str, Examples],
     processes: Processes,
     on_step: OnStep | None,
 ) -> Trained:
-    learnt, kept = _parts(examples, config)
+    learnt, kept = parts
     beginning = processes.agreed(lambda: begin(config, learnt, folder.path))
     plan = BatchPlan(len(learnt), config.batch_size, config.epochs, config.seed)
     templates = _templates(config)
@@ -148,8 +152,6 @@ def _learn(
             write_samples(folder.path, model, judge, kept)
 
     processes.agreed(write)
-    from wordsight.bundle import open_bundle
-
     return Trained(
         folder.path,
         open_bundle(folder.model),

@@ -17,7 +17,8 @@ import torch
 from wordsight.data.examples import Examples, fingerprint
 from wordsight.errors import DataError
 from wordsight.locks import locked
-from wordsight.training.contrastive.beginning import Beginning, begin
+from wordsight.model.zoo import find
+from wordsight.training.contrastive.beginning import Beginning, begin, vocabulary
 from wordsight.training.contrastive.loader import Reader
 from wordsight.training.contrastive.plan import BatchPlan
 from wordsight.training.contrastive.processes import joined
@@ -151,11 +152,10 @@ def _prepared(
     device: torch.device,
     on_step: OnStep | None = None,
 ) -> _Study:
-    beginning = begin(config.shared(), examples, folder)  # learns the vocabulary
     exam = read_exam(
         labelled,
-        beginning.tokenizer,
-        beginning.recipe,
+        vocabulary(config.shared(), examples, folder),
+        find(config.architecture).preprocessing,
         sentence=config.sentence,
         limit=config.pictures,
         seed=config.seed,
