@@ -1,6 +1,7 @@
 """Tile by tile, over any number of processes, the losses are the dense ones of float64."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,34 +146,45 @@ def test_a_mask_may_be_a_function_that_is_only_asked_for_tiles():
     assert float(loss) == pytest.approx(float(exact), abs=1e-6)
 
 
-def _one_of_two(rank: int, folder: str, kind: str) -> None:
-    store = torch.distributed.FileStore(f"{folder}/store-{kind}", 2)
+KINDS = ("pairs", "shared", "sigmoid")
+
+
+def _one_of_two(rank: int, folder: str) -> None:
+    store = torch.distributed.FileStore(f"{folder}/store", 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     images, texts = rows_of(12, 6, 0), rows_of(12, 6, 1)
-    values = [images[rank * 6 :][:6], texts[rank * 6 :][:6], torch.tensor(1.5)]
     group = torch.distributed.group.WORLD
-    if kind == "sigmoid":
-        values.append(torch.tensor(-2.0))
-        found = value_and_gradients(lambda *v: sigmoid(*v, tile=4, group=group), values)
-    else:
-        positives = chance(12, 12, 0.3, 5) if kind == "shared" else None
-        found = value_and_gradients(
-            lambda *v: info_nce(*v, positives=positives, smoothing=0.1, tile=4, group=group), values
-        )
-    torch.save(found, f"{folder}/{kind}-{rank}.pt")
+    for kind in KINDS:
+        values = [images[rank * 6 :][:6], texts[rank * 6 :][:6], torch.tensor(1.5)]
+        if kind == "sigmoid":
+            values.append(torch.tensor(-2.0))
+            found = value_and_gradients(lambda *v: sigmoid(*v, tile=4, group=group), values)
+        else:
+            options = {"smoothing": 0.1, "tile": 4, "group": group}
+            if kind == "shared":
+                options["positives"] = chance(12, 12, 0.3, 5)
+            found = value_and_gradients(partial(info_nce, **options), values)
+        torch.save(found, f"{folder}/{kind}-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("kind", ["pairs", "shared", "sigmoid"])
-def test_two_processes_give_the_gradients_of_one(kind: str, tmp_path: Path):
-    context = torch.multiprocessing.get_context("fork")
-    processes = [context.Process(target=_one_of_two, args=(r, str(tmp_path), kind)) for r in (0, 1)]
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What each of two processes found; new ones, since torch cannot learn in every fork."""
+    folder = tmp_path_factory.mktemp("two")
+    context = torch.multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_one_of_two, args=(r, str(folder))) for r in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(120)
         assert process.exitcode == 0
-    first, second = (torch.load(tmp_path / f"{kind}-{rank}.pt") for rank in (0, 1))
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_give_the_gradients_of_one(kind: str, two_processes: Path):
+    first, second = (torch.load(two_processes / f"{kind}-{rank}.pt") for rank in (0, 1))
     values = [rows_of(12, 6, 0).double(), rows_of(12, 6, 1).double()]
     values.append(torch.tensor(1.5, dtype=torch.float64))
     eye = torch.eye(12, dtype=torch.bool)
