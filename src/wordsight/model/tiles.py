@@ -94,13 +94,13 @@ class Batch:
             dist.all_reduce(values, group=self.group)
         return values
 
-    def log_summed(self, values: Tensor) -> Tensor:
-        """Add up over all processes what `values` are the logarithms of."""
+    def log_summed(self, peak: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up `mass` times exp(`peak`) over all processes, and return it in the same way."""
         if self.group is None:
-            return values
-        largest = values.clone()
+            return peak, mass
+        largest = peak.clone()
         dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=self.group)
-        return largest + self.summed((values - largest).exp()).log()
+        return largest, self.summed(mass * (peak - largest).exp())
 
     def own_texts(self, grad: Tensor) -> Tensor:
         """Return the sum over processes of a gradient (M, E), for the sentences of this one."""
