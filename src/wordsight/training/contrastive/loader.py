@@ -48,12 +48,17 @@ class Batch:
     bad: tuple[tuple[str, str], ...]
     """Name and reason of each example that could not be read; the one before it is shown twice."""
 
-    def pixels(self, recipe: Preprocessing, device: torch.device) -> Tensor:
-        """Return the normalised pixels (B, 3, S, S)."""
+    def pixels(
+        self,
+        recipe: Preprocessing,
+        device: torch.device,
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> Tensor:
+        """Return the normalised pixels (B, 3, S, S), laid out in memory as asked."""
         squares = self.squares.to(device).permute(0, 3, 1, 2)
         mean = torch.tensor(recipe.mean, device=device).mul_(255)[:, None, None]
         deviation = torch.tensor(recipe.std, device=device).mul_(255)[:, None, None]
-        return squares.float().sub_(mean).div_(deviation).contiguous()
+        return squares.float().sub_(mean).div_(deviation).contiguous(memory_format=layout)
 
 
 @dataclass(frozen=True, slots=True)

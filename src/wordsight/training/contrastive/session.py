@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wordsight.images import Preprocessing
 from wordsight.model.clip import Clip, build_clip
 from wordsight.model.losses import info_nce, sigmoid
+from wordsight.model.resnet import ModifiedResNet
 from wordsight.model.vision_transformer import VisionTransformer
 from wordsight.training.contrastive.breakdown import bad_gradient, bad_loss
 from wordsight.training.contrastive.config import TrainConfig
@@ -49,7 +50,7 @@ class Session:
     """Moving average of the weights by name; empty if none is kept."""
 
     def __post_init__(self) -> None:
-        self.clip.to(self.processes.device)
+        self.clip.to(self.processes.device, memory_format=self.layout)
         self.clip.checkpoint_gradients(self.config.checkpoint_gradients)
         for module in self.clip.modules():
             if isinstance(module, VisionTransformer):
@@ -64,6 +65,14 @@ class Session:
         self.average = {}
         if self.config.average:
             self.average = {n: v.detach().clone() for n, v in self.clip.state_dict().items()}
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """The order of axes in memory: convolutions are faster on a CPU with channels last."""
+        has_convolutions = isinstance(self.clip.image.tower, ModifiedResNet)
+        if has_convolutions and self.config.sharding == "none":  # FSDP wants them contiguous
+            return torch.channels_last
+        return torch.contiguous_format
 
     def learn(self, batch: Batch, step: int) -> dict[str, Any]:
         """Take one step, and return what is to be said of it.
@@ -81,7 +90,7 @@ class Session:
         )
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
-        pixels = batch.pixels(self.recipe, self.processes.device)
+        pixels = batch.pixels(self.recipe, self.processes.device, self.layout)
         tokens = batch.tokens.to(self.processes.device)
         loss = backward(
             self.towers,
@@ -226,8 +235,8 @@ class Session:
         is_fused = bool(self.optimizer.defaults.get("fused"))
         for name, value in self.clip.named_parameters():
             for key, moment in moments.get(name, {}).items():
-                if key != "step":
-                    moment = like(moment, value)
+                if key != "step":  # in the layout of the weight, which a fused step counts on
+                    moment = torch.empty_like(value, dtype=moment.dtype).copy_(like(moment, value))
                 elif is_fused:  # counts where the weights are
                     moment = moment.to(value.device)
                 self.optimizer.state[value][key] = moment.clone()
