@@ -20,6 +20,7 @@ import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 BATCH = 256
 SHAPE = {"image": 64, "patch": 8, "width": 192, "depth": 6}
@@ -47,9 +48,9 @@ def model_config() -> dict[str, object]:
     }
 
 
-def theirs(table: Path, samples: int, folder: Path) -> float:
-    """Run open_clip's trainer for one epoch of `samples`, and return its median rate."""
-    (folder / "bench-vit.json").write_text(json.dumps(model_config()))
+def theirs(table: Path, folder: Path, model: dict[str, Any], changes: dict[str, Any]) -> str:
+    """Run open_clip's trainer in a process of its own, and return what it printed."""
+    (folder / "bench-vit.json").write_text(json.dumps(model))
     program = (
         "import sys, open_clip; "
         f"open_clip.add_model_config({str(folder)!r}); "
@@ -65,18 +66,24 @@ def theirs(table: Path, samples: int, folder: Path) -> float:
         "workers": 1,
         "precision": "fp32",
         "warmup": 5,
-        "log-every-n-steps": 4,
         "logs": folder,
-        "name": f"run-{samples}",
+        "name": "theirs",
         "device": "cpu",
+        **changes,
     }
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
     )
-    rates = [float(found) for found in RATE.findall(done.stdout + done.stderr)]
-    if len(rates) < 3:
+    if done.returncode:
         raise SystemExit(f"open_clip's trainer did not run:\n{done.stderr[-2000:]}")
+    return done.stdout + done.stderr
+
+
+def their_rate(table: Path, folder: Path) -> float:
+    """Return the median of the rates that open_clip's trainer says in one epoch."""
+    said = theirs(table, folder, model_config(), {"log-every-n-steps": 4})
+    rates = [float(found) for found in RATE.findall(said)]
     return statistics.median(rates[1:])
 
 
@@ -100,7 +107,7 @@ def run_ours(table: Path, samples: int, folder: Path) -> None:
 
     start = folder / "start"
     if not start.exists():
-        write_start(start)
+        write_start(start, model_config(), seed=0)
     examples = open_examples(table, image_column="filepath", text_column="title")
     times: list[float] = []
     config = TrainConfig(
@@ -139,13 +146,14 @@ def extract(shards: str, samples: int, folder: Path) -> Path:
     return folder / "pairs.csv"
 
 
-def write_start(folder: Path) -> None:
-    """Write open_clip's own untrained model of that architecture, with its own saver."""
+def write_start(folder: Path, config: dict[str, Any], seed: int) -> None:
+    """Write open_clip's own untrained model of an architecture, with its own saver."""
     import open_clip
+    import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    config = model_config()
+    torch.manual_seed(seed)
     model = open_clip.CLIP(
         config["embed_dim"], config["vision_cfg"], config["text_cfg"], quick_gelu=False
     )
@@ -178,7 +186,7 @@ def main() -> None:
             folder = Path(name) / str(turn)
             folder.mkdir()
             rates["wordsight"].append(ours(table, options.samples, folder))
-            rates["open_clip"].append(theirs(table, options.samples, folder))
+            rates["open_clip"].append(their_rate(table, folder))
             print({side: round(found[-1], 1) for side, found in rates.items()}, flush=True)
     medians = {side: statistics.median(found) for side, found in rates.items()}
     for side, rate in medians.items():

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wordsight.model.losses import info_nce, sigmoid
+from wordsight.model.losses import distillation, feature_distillation, info_nce, sigmoid
 
 sizes = st.integers(1, 13)
 seeds = st.integers(0, 2**16)
@@ -121,6 +121,56 @@ def test_sigmoid_takes_any_relation(num_images, num_texts, tile, seed):
     assert_equal(ours, exact, log_scale=2.3)
 
 
+def dense_distillation(images, texts, log_scale, teacher):
+    """Cross-entropy with the teacher's softmax as target, over rows and over columns."""
+    logits = log_scale.exp() * images @ texts.mT
+    theirs = teacher[2].exp() * teacher[0] @ teacher[1].mT
+    both = [-(theirs.softmax(dim) * logits.log_softmax(dim)).sum(dim).mean() for dim in (0, 1)]
+    return sum(both) / 2
+
+
+def a_teacher(count: int, width: int, seed: int) -> tuple[torch.Tensor, ...]:
+    return rows_of(count, width, seed + 2), rows_of(count, width, seed + 3), torch.tensor(2.7)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=sizes,
+    width=sizes,
+    teacher_width=sizes,
+    tile=sizes,
+    log_scale=st.floats(-1, 3),
+    seed=seeds,
+)
+def test_distillation_equals_the_dense_one_in_value_and_every_gradient(
+    count, width, teacher_width, tile, log_scale, seed
+):
+    teacher = a_teacher(count, teacher_width, seed)
+    values = [rows_of(count, width, seed), rows_of(count, width, seed + 1), torch.tensor(log_scale)]
+    ours = value_and_gradients(lambda *v: distillation(*v, teacher=teacher, tile=tile), values)
+    exact_teacher = [value.double() for value in teacher]
+    exact = value_and_gradients(
+        lambda *v: dense_distillation(*v, exact_teacher), [value.double() for value in values]
+    )
+    assert_equal(ours, exact, log_scale)
+
+
+def test_the_best_copy_of_a_teacher_is_the_teacher():
+    teacher = a_teacher(9, 5, 0)
+    at_teacher = value_and_gradients(lambda *v: distillation(*v, teacher=teacher), list(teacher))
+    assert all(gradient.abs().max() < 1e-6 for gradient in at_teacher[1:])
+    assert float(feature_distillation(teacher[0], teacher[0])) == pytest.approx(0.0, abs=1e-6)
+    assert float(feature_distillation(teacher[0], -teacher[0])) == pytest.approx(2.0, abs=1e-6)
+
+
+def test_a_teacher_of_another_batch_or_width_is_refused():
+    vectors = rows_of(4, 3, 0)
+    with pytest.raises(ValueError, match="the teacher speaks of 5 pictures"):
+        distillation(vectors, vectors, torch.tensor(1.0), teacher=a_teacher(5, 3, 0))
+    with pytest.raises(ValueError, match="the teacher's"):
+        feature_distillation(vectors, rows_of(4, 6, 0))
+
+
 def test_more_sentences_than_pictures_are_hard_negatives():
     images, texts = rows_of(4, 8, 0), rows_of(9, 8, 1)
     positives = torch.eye(4, 9, dtype=torch.bool)
@@ -148,7 +198,7 @@ def test_a_mask_may_be_a_function_that_is_only_asked_for_tiles():
     assert float(loss) == pytest.approx(float(exact), abs=1e-6)
 
 
-KINDS = ("pairs", "shared", "sigmoid")
+KINDS = ("pairs", "shared", "sigmoid", "distilled")
 
 
 def _one_of_two(rank: int, folder: str) -> None:
@@ -161,6 +211,12 @@ def _one_of_two(rank: int, folder: str) -> None:
         if kind == "sigmoid":
             values.append(torch.tensor(-2.0))
             found = value_and_gradients(lambda *v: sigmoid(*v, tile=4, group=group), values)
+        elif kind == "distilled":
+            whole = a_teacher(12, 4, 0)
+            own = whole[0][rank * 6 :][:6], whole[1][rank * 6 :][:6], whole[2]
+            found = value_and_gradients(
+                partial(distillation, teacher=own, tile=4, group=group), values
+            )
         else:
             options = {"smoothing": 0.1, "tile": 4, "group": group}
             if kind == "shared":
@@ -193,6 +249,9 @@ def test_two_processes_give_the_gradients_of_one(kind: str, two_processes: Path)
     if kind == "sigmoid":
         values.append(torch.tensor(-2.0, dtype=torch.float64))
         exact = value_and_gradients(lambda *v: dense_sigmoid(*v, eye), values)
+    elif kind == "distilled":
+        teacher = [value.double() for value in a_teacher(12, 4, 0)]
+        exact = value_and_gradients(lambda *v: dense_distillation(*v, teacher), values)
     else:
         positives = chance(12, 12, 0.3, 5) if kind == "shared" else eye
         none = torch.zeros_like(eye)

@@ -11,6 +11,7 @@ from typing import Any
 
 from wordsight.config import load_toml
 from wordsight.errors import ConfigError, InputError
+from wordsight.text.templates import check_template
 
 NAME_ONLY = ("{}",)
 
@@ -24,25 +25,6 @@ class Prompts:
     def of(self, language: str) -> tuple[str, ...]:
         """Return the templates of a language; where there are none, the name stands alone."""
         return self.templates.get(language, NAME_ONLY)
-
-
-def check_template(template: object) -> str:
-    """Return a template that has exactly one place for the class name.
-
-    Raises:
-        InputError: if it is not text, or `{}` does not stand in it exactly once.
-    """
-    if not isinstance(template, str) or template.count("{}") != 1:
-        raise InputError(
-            f"template {template!r} must hold {{}} exactly once, where the class name goes",
-            hint='for example "a photo of a {}."',
-        )
-    return template
-
-
-def fill(template: str, name: str) -> str:
-    """Put a class name into a template; braces in the name are only characters."""
-    return template.replace("{}", name)
 
 
 def read_prompts(path: Path) -> Prompts:

@@ -116,10 +116,13 @@ def train(
     lock: Literal["none", "image", "text"] | None = None,
     precision: Literal["float32", "bfloat16", "float16"] | None = None,
     workers: int | None = None,
+    hard_negatives: int | None = None,
+    teacher: str | None = None,
     seed: int | None = None,
     max_bad: int | None = None,
     image_column: str | None = None,
     text_column: str | None = None,
+    negative_column: str | None = None,
     where: str | None = None,
     measure: Annotated[tuple[str, ...], Parameter(negative=())] = (),
     tensorboard: Annotated[bool, Parameter(negative=())] = False,
@@ -147,10 +150,13 @@ def train(
         lock: Tower that is not learnt: none, image or text.
         precision: Arithmetic of the towers.
         workers: Processes that read pictures; never changes the result.
+        hard_negatives: Nearly true sentences that each picture is told apart from.
+        teacher: Model to learn from beside the sentences: mini, a bundle or a checkpoint.
         seed: The same seed gives the same model.
         max_bad: Unreadable rows, and unreadable pictures, allowed before giving up.
         image_column: Column of the table that holds picture paths.
         text_column: Column of the table that holds sentences.
+        negative_column: Column of sentences that are nearly true of the picture.
         where: Keep only rows with this value, as in split=train.
         measure: NAME=PATH of pictures with class names, to measure accuracy on; may be repeated.
         tensorboard: Also write event files for TensorBoard.
@@ -178,6 +184,8 @@ def train(
         "lock": lock,
         "precision": precision,
         "workers": workers,
+        "hard_negatives": hard_negatives,
+        "teacher": teacher,
         "seed": seed,
         "max_bad": max_bad,
     }
@@ -188,6 +196,7 @@ def train(
         pairs,
         image_column=image_column,
         text_column=text_column,
+        negative_column=negative_column,
         where=_condition(where),
         max_bad=resolved.max_bad,
         cache=cache_folder(),

@@ -20,6 +20,7 @@ def open_examples(
     *,
     image_column: str | None = None,
     text_column: str | None = None,
+    negative_column: str | None = None,
     where: Mapping[str, str] | None = None,
     weights: Sequence[float] | None = None,
     max_bad: int = 0,
@@ -34,6 +35,8 @@ def open_examples(
     Args:
         image_column: column of the pictures; for tables.
         text_column: column of the sentences; for tables.
+        negative_column: column of sentences that are nearly true (hard negatives); for tables.
+            Shards have them in the field `negatives` of their `.json`.
         where: keep only rows whose columns have these values; for tables.
         weights: how often each of several sources is shown in an epoch (`Mixture`); once if None.
         max_bad: refuse a source of which more than this cannot be used.
@@ -57,14 +60,16 @@ def open_examples(
                     part,
                     image_column=image_column,
                     text_column=text_column,
+                    negative_column=negative_column,
                     where=where,
                     max_bad=max_bad,
-                )
+                ),
+                negative_column=negative_column,
             )
-        if len(parts) == 1 and (image_column or text_column or where):
+        if len(parts) == 1 and (image_column or text_column or negative_column or where):
             raise ConfigError(
                 f"{part}: shards have no columns to choose",
-                hint="leave out image_column, text_column and where",
+                hint="leave out image_column, text_column, negative_column and where",
             )
         _check_no_table(Path(part))
         return open_shards(part, max_bad=max_bad, cache=cache)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from wordsight.data.pairs import Pairs
 from wordsight.data.positives import sentence_key
+from wordsight.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Example:
     image: Path | bytes
     """Where the picture is, or its encoded bytes."""
     texts: tuple[str, ...]
+    negatives: tuple[str, ...] = ()
+    """What is not true of the picture, but nearly: hard negatives."""
 
 
 class Examples(Protocol):
@@ -45,15 +48,38 @@ class Examples(Protocol):
 
 
 class PairExamples:
-    """The pairs of a table or folder, one example for each picture."""
+    """The pairs of a table or folder, one example for each picture.
 
-    def __init__(self, pairs: Pairs):
+    Args:
+        pairs: what was read.
+        negative_column: column of sentences that are nearly true of the picture of their row;
+            rows may leave it empty.
+
+    Raises:
+        ConfigError: if no row has a sentence in that column.
+    """
+
+    def __init__(self, pairs: Pairs, *, negative_column: str | None = None):
         self.bad = pairs.bad
         texts: dict[Path, dict[str, str]] = {}
-        for pair in pairs:
+        wrong: dict[Path, dict[str, str]] = {}
+        for pair, columns in zip(pairs, pairs.columns, strict=True):
             texts.setdefault(pair.image, {}).setdefault(sentence_key(pair.text), pair.text)
+            said = columns.get(negative_column, "").strip() if negative_column else ""
+            if said:
+                wrong.setdefault(pair.image, {}).setdefault(sentence_key(said), said)
+        if negative_column and not wrong:
+            raise ConfigError(
+                f"no row has a sentence in column {negative_column!r}",
+                hint=f"columns: {', '.join(pairs.columns[0]) if pairs.columns else 'none'}",
+            )
         self._examples = tuple(
-            Example(_name(image, pairs.root), image, tuple(said.values()))
+            Example(
+                _name(image, pairs.root),
+                image,
+                tuple(said.values()),
+                tuple(wrong.get(image, {}).values()),
+            )
             for image, said in texts.items()
         )
 
@@ -71,7 +97,7 @@ class PairExamples:
     @property
     def fingerprint(self) -> str:
         """Digest of names and sentences; the pictures themselves are not read for it."""
-        lines = ((example.key, *example.texts) for example in self._examples)
+        lines = ((e.key, *e.texts, *(f"not {n}" for n in e.negatives)) for e in self._examples)
         return fingerprint(lines)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ class Mixture:
     def __getitem__(self, index: int, /) -> Example:
         number, place = int(self._source[index]), int(self._place[index])
         example = self.sources[number][place]
-        return Example(f"{number}/{example.key}", example.image, example.texts)
+        return replace(example, key=f"{number}/{example.key}")
 
     @property
     def keys(self) -> Names:

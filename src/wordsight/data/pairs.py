@@ -90,6 +90,7 @@ def read_pairs(
     *,
     image_column: str | None = None,
     text_column: str | None = None,
+    negative_column: str | None = None,
     where: Mapping[str, str] | None = None,
     max_bad: int = 0,
 ) -> Pairs:
@@ -101,6 +102,8 @@ def read_pairs(
     a row that repeats the picture and the sentence of an earlier one is dropped and counted.
 
     Args:
+        negative_column: column of sentences that are nearly true; rows that differ in it repeat
+            nothing.
         where: keep only rows whose columns have these values, for example {"split": "train"};
             the others are not checked.
         max_bad: refuse the data when more rows than this cannot be used.
@@ -115,8 +118,10 @@ def read_pairs(
         raise ConfigError(f"max_bad is {max_bad}, expected 0 or more")
     table = read_table(Path(source))
     image, text = choose_columns(table, image_column, text_column)
-    collector = _Collector(table, image, text)
-    for row in _matching(table, where or {}):
+    if negative_column:
+        require_column(table, negative_column)
+    collector = _Collector(table, image, text, negative_column)
+    for row in matching_rows(table, where or {}):
         if isinstance(row, BadRow):
             collector.bad.append(row)
         else:
@@ -137,8 +142,12 @@ def rejected_lines(pairs: Pairs) -> list[str]:
     return [rejected_line(bad) for bad in pairs.bad]
 
 
-def _matching(table: Table, where: Mapping[str, str]) -> list[Row | BadRow]:
-    """Return the rows that have these values, and all that could not be parsed."""
+def matching_rows(table: Table, where: Mapping[str, str]) -> list[Row | BadRow]:
+    """Return the rows that have these values, and all that could not be parsed.
+
+    Raises:
+        ConfigError: if a column is not there, or no row has the value.
+    """
     rows = table.rows
     for column, value in where.items():
         require_column(table, column)
@@ -181,8 +190,11 @@ def _check_budget(table: Table, collector: "_Collector", max_bad: int) -> None:
 class _Collector:
     """Checked pairs and bad rows, as they come."""
 
-    def __init__(self, table: Table, image_column: str, text_column: str):
+    def __init__(
+        self, table: Table, image_column: str, text_column: str, negative_column: str | None
+    ):
         self.image_column, self.text_column = image_column, text_column
+        self.negative_column = negative_column
         taken = {image_column, text_column, *table.unread}
         self.extra_columns = [column for column in table.columns if column not in taken]
         self.pairs: list[Pair] = []
@@ -190,7 +202,7 @@ class _Collector:
         self.bad: list[BadRow] = []
         self.duplicates = 0
         self._locator = Locator(table.root)
-        self._seen: set[tuple[Path, str]] = set()
+        self._seen: set[tuple[Path, str, str]] = set()
 
     def add(self, row: Row) -> None:
         """Keep the pairs of a row, or the reasons why there are none."""
@@ -208,10 +220,12 @@ class _Collector:
                 self._keep(Pair(path, cast(str, text).strip(), row.number, row.source), extra)
 
     def _keep(self, pair: Pair, extra: dict[str, str]) -> None:
-        if (pair.image, pair.text) in self._seen:
+        negative = extra.get(self.negative_column, "") if self.negative_column else ""
+        said = (pair.image, pair.text, negative)
+        if said in self._seen:
             self.duplicates += 1
             return
-        self._seen.add((pair.image, pair.text))
+        self._seen.add(said)
         self.pairs.append(pair)
         self.columns.append(extra)
 

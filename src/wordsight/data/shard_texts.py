@@ -13,6 +13,8 @@ MAX_TEXT_BYTES = 2**20
 """Longest `.txt` or `.json` that is read."""
 SEVERAL = "captions"
 """The field with all that is said of a picture; where it is there, it counts before `.txt`."""
+NEGATIVES = "negatives"
+"""The field beside it with what is nearly true of the picture."""
 FIELDS = (SEVERAL, "caption", "text")
 """Fields that hold a sentence or a list of them; the first that is there counts."""
 
@@ -22,6 +24,7 @@ class Said(NamedTuple):
 
     texts: tuple[str, ...]
     problem: str
+    negatives: tuple[str, ...] = ()
 
 
 def has_several(content: bytes) -> bool:
@@ -45,7 +48,9 @@ def read_texts(content: bytes, kind: TextKind) -> Said:
     name = next((name for name in FIELDS if fields.get(name)), None)
     if name is None:
         return Said((), f"its .json has none of the fields {', '.join(FIELDS)}")
-    return _usable(as_list(fields[name]))
+    said = _usable(as_list(fields[name]))
+    wrong = _usable(as_list(fields[NEGATIVES])) if fields.get(NEGATIVES) else Said((), "")
+    return Said(said.texts, said.problem or wrong.problem, wrong.texts)
 
 
 def _parse(content: bytes) -> tuple[dict[str, object], str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wordsight.data.examples import Example, Examples
 from wordsight.data.rows import BadRow, bad_row, read_content, writable
-from wordsight.data.shard_texts import MAX_TEXT_BYTES, SEVERAL, read_texts
+from wordsight.data.shard_texts import MAX_TEXT_BYTES, NEGATIVES, SEVERAL, read_texts
 from wordsight.errors import ConfigError, DataError, InputError
 from wordsight.files import atomic_folder
 from wordsight.images.limits import DEFAULT_LIMITS
@@ -125,7 +125,9 @@ def _members(example: Example) -> _Sample:
         raise DataError(f"the file is {what}; expected a picture")
     if len(picture) > DEFAULT_LIMITS.max_bytes:
         raise DataError(f"{len(picture)} bytes; the limit is {DEFAULT_LIMITS.max_bytes}")
-    about = {SEVERAL: example.texts, "name": writable(example.key)}
+    about: dict[str, object] = {SEVERAL: example.texts, "name": writable(example.key)}
+    if example.negatives:
+        about[NEGATIVES] = example.negatives
     try:
         text = "".join(example.texts[:1]).encode()
         record = json.dumps(about, ensure_ascii=False).encode()

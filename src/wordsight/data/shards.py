@@ -73,7 +73,7 @@ class Shards:
         name = self._name(shard, place)
         if not said.texts:
             raise DataError(f"{name}: was changed while it was in use: {said.problem}")
-        return Example(name, picture, said.texts)
+        return Example(name, picture, said.texts, said.negatives)
 
     @property
     def keys(self) -> Names:

@@ -10,6 +10,7 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor
 
+from wordsight.model.teacher_targets import TeacherTargets
 from wordsight.model.tiled_losses import Targets, TiledInfoNce, TiledSigmoid
 from wordsight.model.tiles import Batch, Mask, diagonal, from_matrix
 
@@ -112,6 +113,57 @@ def _pairs_only(images: Tensor, texts: Tensor) -> Mask:
     if len(images) != len(texts):
         raise ValueError(f"{len(images)} pictures and {len(texts)} texts are not pairs")
     return diagonal
+
+
+def distillation(
+    images: Tensor,
+    texts: Tensor,
+    log_scale: Tensor,
+    *,
+    teacher: tuple[Tensor, Tensor, Tensor],
+    tile: int = TILE,
+    group: Any = None,
+) -> Tensor:
+    """Cross-entropy of a batch's similarities with a teacher's, both ways, exact at any batch size.
+
+    Each picture's target is the teacher's softmax over the sentences, each sentence's the teacher's
+    over the pictures (Hinton et al., 2015, arXiv 1503.02531; on contrastive similarities: Yang et
+    al., 2024, arXiv 2307.12732, eq. 5). Memory and gradients are those of `info_nce`; the teacher
+    gets none.
+
+    Args:
+        images: (N, E) unit vectors of the learner.
+        texts: (N, E) likewise.
+        log_scale: logarithm of the learner's scale.
+        teacher: its unit vectors of the same pictures and sentences (N, T), and the logarithm of
+            its scale.
+        tile: pictures and sentences visited at a time.
+        group: processes that share one batch, as in `info_nce`.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+    """
+    batch = _batch(images, texts, tile, group)
+    theirs = _batch(teacher[0], teacher[1], tile, group)
+    if (len(images), len(texts)) != (len(teacher[0]), len(teacher[1])):
+        raise ValueError(
+            f"the teacher speaks of {len(teacher[0])} pictures and {len(teacher[1])} texts, "
+            f"the learner of {len(images)} and {len(texts)}"
+        )
+    with torch.no_grad():
+        targets = TeacherTargets.measure(theirs, teacher[2].float().exp())
+    return apply(TiledInfoNce, images, texts, log_scale, batch, targets)
+
+
+def feature_distillation(vectors: Tensor, teacher: Tensor) -> Tensor:
+    """Mean distance 1 - cosine between unit vectors (N, E) and a teacher's of the same things.
+
+    Raises:
+        ValueError: if the shapes differ: only spaces of one width can be laid over each other.
+    """
+    if vectors.shape != teacher.shape:
+        raise ValueError(f"vectors {tuple(vectors.shape)}, the teacher's {tuple(teacher.shape)}")
+    return 1 - (vectors.float() * teacher.float()).sum(dim=1).mean()
 
 
 def class_distillation(

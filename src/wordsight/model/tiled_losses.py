@@ -9,16 +9,14 @@ Shape letters: N pictures, M sentences.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wordsight.model.softmax import NEVER, Softmax
 from wordsight.model.tiles import Batch, Mask, Tile
-
-NEVER = -1e30
-"""Logit of a pair that is left out; finite, so that zero times it is zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +67,8 @@ class Targets:
             column_weight,
             (1 - smoothing) * row_weight / rows.clamp(min=1),
             (1 - smoothing) * column_weight / columns.clamp(min=1),
-            smoothing * row_weight / (len(columns) - row_out),
-            smoothing * column_weight / (all_rows - column_out),
+            smoothing * row_weight / (len(columns) - row_out).clamp(min=1),
+            smoothing * column_weight / (all_rows - column_out).clamp(min=1),
         )
 
     def logits(self, batch: Batch, tile: Tile, scale: Tensor) -> Tensor:
@@ -94,39 +92,26 @@ class Targets:
         return target
 
 
-@dataclass(frozen=True, slots=True)
-class Softmax:
-    """Softmax denominators that grow tile by tile, apart from their largest exponent.
+class Goal(Protocol):
+    """What the probabilities of rows and columns should be."""
 
-    Their logarithm in one float32 would round by its own size: at a scale of 100 a probability
-    of 1 would be wrong by 1e-5, and the gradient by 1e-3.
-    """
+    @property
+    def row_weight(self) -> Tensor:
+        """(N,) how much each row counts."""
+        ...
 
-    peak: Tensor
-    """Largest logit so far."""
-    mass: Tensor
-    """Sum of exp(logit - peak)."""
+    @property
+    def column_weight(self) -> Tensor:
+        """(M,) how much each column counts."""
+        ...
 
-    @staticmethod
-    def empty(like: Tensor) -> "Softmax":
-        """Start with no logits."""
-        return Softmax(torch.full_like(like, NEVER), torch.zeros_like(like))
+    def logits(self, batch: Batch, tile: Tile, scale: Tensor) -> Tensor:
+        """Return the scaled similarities of one tile."""
+        ...
 
-    def add(self, place: slice, logits: Tensor, dim: int) -> None:
-        """Take in a tile, which holds one axis at `place` and is summed over `dim`."""
-        peak = torch.maximum(self.peak[place], logits.amax(dim))
-        grown = (logits - peak.unsqueeze(dim)).exp_().sum(dim)
-        self.mass[place] = self.mass[place] * (self.peak[place] - peak).exp() + grown
-        self.peak[place] = peak
-
-    def logarithms(self) -> Tensor:
-        """Return the logarithm of every denominator, in float64."""
-        return self.peak.double() + self.mass.double().log()
-
-    def shares(self, place: slice, logits: Tensor, dim: int, weight: Tensor) -> Tensor:
-        """Return the probabilities of a tile, each row (or column) times its weight."""
-        factor = (weight[place] / self.mass[place]).unsqueeze(dim)
-        return (logits - self.peak[place].unsqueeze(dim)).exp_().mul_(factor)
+    def of(self, batch: Batch, tile: Tile) -> Tensor | None:
+        """Return the weight of the logarithm of each probability of one tile, None for none."""
+        ...
 
 
 class TiledInfoNce(torch.autograd.Function):
@@ -134,7 +119,7 @@ class TiledInfoNce(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, images: Tensor, texts: Tensor, log_scale: Tensor, batch: Batch, targets: Targets
+        ctx: Any, images: Tensor, texts: Tensor, log_scale: Tensor, batch: Batch, targets: Goal
     ) -> Tensor:
         """Return the loss; `images` and `texts` are those that `batch` was gathered from."""
         scale = log_scale.float().exp()
@@ -161,7 +146,7 @@ class TiledInfoNce(torch.autograd.Function):
         log_scale, *softmaxes = ctx.saved_tensors
         rows, columns = Softmax(*softmaxes[:2]), Softmax(*softmaxes[2:])
         batch: Batch = ctx.batch
-        targets: Targets = ctx.targets
+        targets: Goal = ctx.targets
         scale = log_scale.float().exp()
         grad_images, grad_texts = torch.zeros_like(batch.images), torch.zeros_like(batch.texts)
         grad_scale = scale.new_zeros((), dtype=torch.float64)

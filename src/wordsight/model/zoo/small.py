@@ -54,10 +54,11 @@ def _text(vocabulary: int, context: int, width: int, depth: int) -> TextTransfor
 
 
 def small_models() -> Generator[ZooModel]:
-    """Yield a vision transformer and a ResNet of each size."""
+    """Yield a vision transformer and a ResNet of each size, and of 64 px a wider ResNet."""
     tiny = _text(4096, 32, 128, 4)
     yield _model("tiny-vit-64", _vit(64, 8, 192, 6), tiny, 128)
     yield _model("tiny-rn-64", _resnet(64, 16, (1, 2, 2, 1), 128), tiny, 128)
+    yield _model("small-rn-64", _resnet(64, 32, (1, 2, 2, 1), 256), tiny, 256)
     small = _text(8192, 48, 256, 6)
     yield _model("small-vit-112", _vit(112, 16, 256, 8), small, 256)
     yield _model("small-rn-128", _resnet(128, 32, (2, 2, 3, 2), 256), small, 256)

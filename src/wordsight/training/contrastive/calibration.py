@@ -249,6 +249,10 @@ def _drawn(architecture: ClipConfig) -> Batches:
             tokens=torch.randint(text.vocab_size, (size, text.context_length), generator=generator),
             images=torch.arange(size),
             texts=torch.arange(size),
+            said=torch.arange(size),
+            negatives=torch.zeros(size, 0, text.context_length, dtype=torch.int64),
+            negative_texts=torch.zeros(size, 0, dtype=torch.int64),
+            sentences=("",) * size,
             num_truncated=0,
             bad=(),
         )

@@ -40,6 +40,15 @@ class TrainConfig:
     """Label smoothing of info_nce."""
     shared_captions: bool = True
     """Whether pictures with the same sentence, or several sentences of a picture, match."""
+    hard_negatives: int = 0
+    """Sentences of each picture that are nearly true and so harder to tell apart than those of
+    other pictures; the pairs bring them. For info_nce."""
+    teacher: str = ""
+    """Model to learn from beside the sentences (distillation): whatever `ws.load` opens."""
+    distil_logits: float = 1.0
+    """Weight of the distance to the teacher's similarities."""
+    distil_features: float = 0.0
+    """Weight of the distance to the teacher's vectors, which must be as wide as one's own."""
     learning_rate: float = 5e-4
     """Largest step size, after the warm-up."""
     warmup: float = 0.05
@@ -96,7 +105,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "max_scale", "checkpoint_every"):
             _check(name, getattr(self, name), 0, math.inf, above=True)
-        for name in ("micro_batch", "weight_decay", "clip_gradient", "workers", "max_bad", "seed"):
+        for name in (
+            "micro_batch",
+            "weight_decay",
+            "clip_gradient",
+            "workers",
+            "max_bad",
+            "seed",
+            "hard_negatives",
+            "distil_logits",
+            "distil_features",
+        ):
             _check(name, getattr(self, name), 0, math.inf)
         for name in (
             "smoothing",
@@ -116,8 +135,15 @@ class TrainConfig:
             raise ValueError(
                 f"micro_batch {self.micro_batch} is larger than batch_size {self.batch_size}"
             )
+        self._check_objective()
         if self.sharding == "full":
             self._check_sharding()
+
+    def _check_objective(self) -> None:
+        if self.hard_negatives and self.loss == "sigmoid":
+            raise ValueError("hard_negatives need loss 'info_nce'")
+        if self.teacher and not (self.distil_logits or self.distil_features):
+            raise ValueError("a teacher needs distil_logits or distil_features above 0")
 
     def _check_sharding(self) -> None:
         tried: dict[str, Any] = {"moments": "float32", "compile": False}

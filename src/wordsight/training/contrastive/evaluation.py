@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wordsight.bundle.prompts import fill
 from wordsight.data.examples import Examples
 from wordsight.data.positives import sentence_key
 from wordsight.errors import InputError
@@ -19,6 +18,7 @@ from wordsight.metrics import Estimate, accuracy, recall_at_k
 from wordsight.model.clip import Clip
 from wordsight.model.outputs import EMBEDDING
 from wordsight.text import Tokenizer
+from wordsight.text.templates import fill
 from wordsight.transfer.class_vectors import unit_rows
 
 RECALL_AT = (1, 5)

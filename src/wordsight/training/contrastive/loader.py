@@ -26,6 +26,8 @@ from wordsight.images.augment import Crop, random_square
 from wordsight.text import Tokenizer
 from wordsight.training.contrastive.plan import BatchPlan, sample_generator
 
+NOTHING = -1
+"""Digest of a negative that is not there; those of sentences are not negative."""
 AHEAD = 2
 """Batches that are read while one is learnt from."""
 
@@ -43,10 +45,26 @@ class Batch:
     """(B,) digest of the name of the example; equal for equal pictures."""
     texts: Tensor
     """(B,) digest of the sentence; equal for equal sentences."""
+    said: Tensor
+    """(B,) digest of all that is said of the picture; equal for pictures of one class, whichever of
+    its sentences was drawn."""
+    negatives: Tensor
+    """(B, K, L) token ids of sentences that are nearly true of each picture."""
+    negative_texts: Tensor
+    """(B, K) digests of these; -1 where a picture has fewer, and nothing but a place is kept."""
+    sentences: tuple[str, ...]
+    """(B,) as drawn, for a teacher with a vocabulary of its own."""
     num_truncated: int
     """Sentences whose end did not fit."""
     bad: tuple[tuple[str, str], ...]
     """Name and reason of each example that could not be read; the one before it is shown twice."""
+
+    @property
+    def all_tokens(self) -> Tensor:
+        """(B, L); or, where there are negatives, (B, 1 + K, L), the true sentence first."""
+        if not self.negatives.shape[1]:
+            return self.tokens
+        return torch.cat([self.tokens[:, None], self.negatives], dim=1)
 
     def pixels(
         self,
@@ -73,6 +91,8 @@ class Reader:
     templates: tuple[str, ...] = ()
     rank: int = 0
     num_ranks: int = 1
+    hard_negatives: int = 0
+    """Sentences that are nearly true, for each picture."""
     cuts_padding: bool = False
     """Whether rows of tokens end with the longest text of the batch; the text tower must allow it
     (`is_causal`). A tower that reads the last place, as SigLIP's, needs whole rows."""
@@ -89,45 +109,76 @@ class Reader:
         size = self.plan.batch_size // self.num_ranks
         part = slice(self.rank * size, (self.rank + 1) * size)
         samples, shown = self.plan.samples(step)[part], self.plan.examples(step)[part]
-        squares: list[NDArray[np.uint8]] = []
-        sentences: list[str] = []
-        images: list[int] = []
+        drawn: list[_Drawn] = []
         bad: list[tuple[str, str]] = []
         for sample, index in zip(samples.tolist(), shown.tolist(), strict=True):
             example = self.examples[index]
             try:
-                square, sentence = self._draw(example, sample)
+                drawn.append(self._draw(example, sample))
             except ImageError as error:
                 bad.append((example.key, str(error)))
-                continue
-            squares.append(square)
-            sentences.append(sentence)
-            images.append(_digest(example.key))
-        if not squares:
+        if not drawn:
             raise DataError(f"step {step}: none of {size} pictures could be read: {bad[0][1]}")
-        for _ in bad:  # batches keep their size; a pair shown twice matches itself
-            squares.append(squares[0])
-            sentences.append(sentences[0])
-            images.append(images[0])
-        tokens = self.tokenizer.encode(sentences)
+        drawn += [drawn[0]] * len(bad)  # batches keep their size; a pair shown twice matches itself
+        return self._batch(drawn, tuple(bad))
+
+    def _batch(self, drawn: Sequence["_Drawn"], bad: tuple[tuple[str, str], ...]) -> Batch:
+        sentences = tuple(one.sentence for one in drawn)
+        missing = [self.hard_negatives - len(one.negatives) for one in drawn]
+        places = [
+            text
+            for one, count in zip(drawn, missing, strict=True)
+            for text in (*one.negatives, *(one.sentence,) * count)  # any text keeps a place
+        ]
+        tokens = self.tokenizer.encode([*sentences, *places])
         length = int(tokens.lengths.max()) if self.cuts_padding else tokens.ids.shape[1]
+        ids = torch.as_tensor(tokens.ids[:, :length].copy())
+        shape = len(drawn), self.hard_negatives
+        wrong = [
+            digest
+            for one, count in zip(drawn, missing, strict=True)
+            for digest in (*map(text_id, one.negatives), *(NOTHING,) * count)
+        ]
         return Batch(
-            squares=torch.as_tensor(np.stack(squares)),
-            tokens=torch.as_tensor(tokens.ids[:, :length].copy()),
-            images=torch.tensor(images),
+            squares=torch.as_tensor(np.stack([one.square for one in drawn])),
+            tokens=ids[: len(drawn)],
+            images=torch.tensor([_digest(one.key) for one in drawn]),
             texts=torch.tensor([text_id(sentence) for sentence in sentences]),
+            said=torch.tensor([one.said for one in drawn]),
+            negatives=ids[len(drawn) :].reshape(*shape, length),
+            negative_texts=torch.tensor(wrong, dtype=torch.int64).reshape(shape),
+            sentences=sentences,
             num_truncated=len(tokens.truncated),
-            bad=tuple(bad),
+            bad=bad,
         )
 
-    def _draw(self, example: Example, sample: int) -> tuple[NDArray[np.uint8], str]:
+    def _draw(self, example: Example, sample: int) -> "_Drawn":
         generator = sample_generator(self.plan.seed, sample)
         sentence = example.texts[int(generator.integers(len(example.texts)))]
+        template = "{}"
         if self.templates:
             template = self.templates[int(generator.integers(len(self.templates)))]
-            sentence = template.replace("{}", sentence)
+        negatives: list[str] = []
+        if self.hard_negatives and example.negatives:
+            count = min(self.hard_negatives, len(example.negatives))
+            chosen = generator.permutation(len(example.negatives))[:count]
+            negatives = [template.replace("{}", example.negatives[int(k)]) for k in chosen]
         picture = open_image(example.image)
-        return np.asarray(random_square(picture, self.recipe, self.crop, generator)), sentence
+        square = np.asarray(random_square(picture, self.recipe, self.crop, generator))
+        said = _digest("\n".join(sorted(map(sentence_key, example.texts))))
+        return _Drawn(square, template.replace("{}", sentence), tuple(negatives), example.key, said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What is seen of an example this time."""
+
+    square: NDArray[np.uint8]
+    sentence: str
+    negatives: tuple[str, ...]
+    """As many as are asked for, or as there are."""
+    key: str
+    said: int
 
 
 def text_id(sentence: str) -> int:

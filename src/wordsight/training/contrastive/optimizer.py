@@ -37,7 +37,8 @@ def build_optimizer(clip: Clip, config: TrainConfig) -> torch.optim.Optimizer:
 def lock(clip: Clip, side: str) -> None:
     """Take a tower out of the learning: its weights and batch statistics stay as they are."""
     for name, tower in (("image", clip.image), ("text", clip.text)):
-        tower.requires_grad_(side != name)
+        if side == name:
+            tower.requires_grad_(False)
 
 
 def is_gain_or_bias(name: str, value: Tensor) -> bool:

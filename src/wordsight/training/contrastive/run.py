@@ -27,6 +27,7 @@ from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.environment import environment
 
 if TYPE_CHECKING:
+    from wordsight.training.adaptation.config import AdaptConfig
     from wordsight.training.study.config import StudyConfig
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
@@ -52,7 +53,7 @@ class RunFolder:
         """Folder of the bundle."""
         return self.path / MODEL
 
-    def begin(self, config: "TrainConfig | StudyConfig", data: str) -> None:
+    def begin(self, config: "TrainConfig | StudyConfig | AdaptConfig", data: str) -> None:
         """Write the settings down, or check that they are those the run was begun with.
 
         Args:

@@ -1,7 +1,6 @@
 """A run while it lasts: the model, what moves it, and how both go to disk and come back."""
 
 import math
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from wordsight.images import Preprocessing
 from wordsight.model.clip import Clip, build_clip
-from wordsight.model.losses import info_nce, sigmoid
 from wordsight.model.resnet import ModifiedResNet
 from wordsight.model.vision_transformer import VisionTransformer
 from wordsight.training.contrastive.breakdown import bad_gradient, bad_loss
@@ -21,7 +19,6 @@ from wordsight.training.contrastive.optimizer import (
     build_optimizer,
     clamp_scale,
     clip_gradient,
-    lock,
     set_learning_rate,
 )
 from wordsight.training.contrastive.pieces import is_split, like, whole
@@ -29,9 +26,13 @@ from wordsight.training.contrastive.plan import BatchPlan
 from wordsight.training.contrastive.processes import Processes
 from wordsight.training.contrastive.schedule import learning_rate
 from wordsight.training.contrastive.seeds import mixed
-from wordsight.training.contrastive.step import Loss, Outputs, Towers, Work, backward
+from wordsight.training.contrastive.step import Work, backward
+from wordsight.training.contrastive.task import Contrast, Task
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+AVERAGE_WARMUP = 9
+"""The average's decay after n steps is at most n / (n + 9), as in TensorFlow's moving averages."""
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Session:
     plan: BatchPlan
     recipe: Preprocessing
     processes: Processes
+    task: Task = field(default_factory=Contrast)
     towers: nn.Module = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     scaler: Any = field(init=False)
@@ -50,13 +52,14 @@ class Session:
     """Moving average of the weights by name; empty if none is kept."""
 
     def __post_init__(self) -> None:
-        self.clip.to(self.processes.device, memory_format=self.layout)
+        clip: Any = self.clip  # torch leaves the memory format out of its overloads
+        clip.to(self.processes.device, memory_format=self.layout)
         self.clip.checkpoint_gradients(self.config.checkpoint_gradients)
         for module in self.clip.modules():
             if isinstance(module, VisionTransformer):
                 module.patch_dropout = self.config.patch_dropout
-        lock(self.clip, self.config.lock)
-        towers: Any = Towers(self.clip)
+        self.task.prepare(self.clip, self.config)
+        towers: Any = self.task.towers(self.clip)
         if self.config.compile:
             towers.compile()
         self.towers = self.processes.share(towers, self.config.sharding)
@@ -81,7 +84,7 @@ class Session:
             TrainingError: naming step and layer, if loss or gradient is not a number; the weights
                 are then still those before the step.
         """
-        self._train_mode()
+        self.task.set_mode(self.clip, self.config)
         rate = learning_rate(
             step,
             num_steps=self.plan.num_steps,
@@ -91,12 +94,12 @@ class Session:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
         pixels = batch.pixels(self.recipe, self.processes.device, self.layout)
-        tokens = batch.tokens.to(self.processes.device)
+        tokens = batch.all_tokens.to(self.processes.device)
         loss = backward(
             self.towers,
             pixels,
             tokens,
-            self._loss(batch),
+            self.task.loss(batch, self.config, self.processes),
             seed=mixed(self.config.seed, step),
             work=Work(
                 micro_batch=self.config.micro_batch,
@@ -123,7 +126,7 @@ class Session:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         clamp_scale(self.clip, self.config.max_scale)
-        self._follow()
+        self._follow(step + 1)
         return {
             "step": step + 1,
             "loss": loss,
@@ -132,48 +135,20 @@ class Session:
             "learning_rate": rate,
         }
 
-    def _train_mode(self) -> None:
-        self.clip.train()
-        locked = {"image": self.clip.image, "text": self.clip.text}.get(self.config.lock)
-        if locked is not None:
-            locked.eval()
-
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.config.precision == "float32":
             return nullcontext()
         return torch.autocast(self.processes.device.type, HALF[self.config.precision])
 
-    def _loss(self, batch: Batch) -> Loss:
-        options: dict[str, Any] = {"group": self.processes.group}
-        if self.config.shared_captions:
-            options["positives"] = self._matches(batch)
-        if self.config.loss == "sigmoid":
-            return lambda outputs: sigmoid(*outputs, **options)
-        options["smoothing"] = self.config.smoothing
-
-        def loss(outputs: Outputs) -> Tensor:
-            images, texts, log_scale = outputs
-            return info_nce(images, texts, log_scale, **options)
-
-        return loss
-
-    def _matches(self, batch: Batch) -> Callable[[slice, slice], Tensor]:
-        """Say that a picture goes with its own sentences and with equal ones of others."""
-        device = self.processes.device
-        images = self.processes.gathered(batch.images.to(device))
-        texts = self.processes.gathered(batch.texts.to(device))
-        return lambda rows, columns: (
-            (images[rows, None] == images[None, columns])
-            | (texts[rows, None] == texts[None, columns])
-        )
-
     @torch.no_grad()
-    def _follow(self) -> None:
+    def _follow(self, done: int) -> None:
+        """Move the average; of few steps it is their mean, or it would stay where the run began."""
         if not self.average:
             return
+        decay = min(self.config.average, done / (done + AVERAGE_WARMUP))
         for name, value in self.clip.state_dict().items():
             if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - self.config.average)
+                self.average[name].lerp_(value, 1 - decay)
             else:
                 self.average[name].copy_(value)
 
@@ -183,7 +158,7 @@ class Session:
         It shares its weights with what learns where it can. All processes have to ask, the first
         one gets it.
         """
-        weights = self._whole(self.average or self.clip.state_dict())
+        weights = self._whole(self.task.weights(self.clip, self.average or self.clip.state_dict()))
         if not self.processes.is_first:
             return None
         return build_clip(self.clip.config, weights).to(self.processes.device)

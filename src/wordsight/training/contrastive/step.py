@@ -12,7 +12,7 @@ Shape letters: B pairs of this process, S side of the pictures, L tokens, E join
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ from wordsight.model.outputs import EMBEDDING
 from wordsight.training.contrastive.seeds import mixed
 
 Outputs = tuple[Tensor, ...]
-"""Vectors of pictures and of texts (B, E), the logarithm of the scale, and perhaps the bias."""
+"""Vectors of pictures (B, E) and of texts (B * T, E), the logarithm of the scale, and perhaps the
+bias."""
 Loss = Callable[[Outputs], Tensor]
 
 # torch leaves these without types
@@ -42,8 +43,12 @@ class Towers(nn.Module):
         self.clip = clip
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> Outputs:
-        """Map pixels (B, 3, S, S) and token ids (B, L) to `Outputs`."""
+        """Map pixels (B, 3, S, S) and token ids to `Outputs`.
+
+        Of token ids (B, T, L) come vectors of B * T texts, those of a picture together.
+        """
         clip = self.clip
+        tokens = tokens.flatten(0, -2)
         vectors = clip.image(pixels)[EMBEDDING], clip.text(tokens)[EMBEDDING]
         similarity = (
             [clip.logit_scale]
@@ -80,7 +85,7 @@ def backward(
     Args:
         towers: `Towers`, perhaps wrapped, in training mode.
         pixels: (B, 3, S, S) normalised.
-        tokens: (B, L)
+        tokens: (B, L), or (B, T, L) for T texts a picture.
         loss: the objective, of the outputs for the whole batch.
         seed: of what the towers draw in this step, such as the patches they leave out.
         work: how the towers are run.
@@ -99,8 +104,9 @@ def backward(
         run_backward(work.scaled(result))
         return float(result.detach())
     leaves, result = _of_vectors(run, len(parts), towers, loss, work)
-    grads = [cast(Tensor, leaf.grad) for leaf in leaves]
-    per_part = [_cut(grads[0], size), _cut(grads[1], size)]
+    grads = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+    texts_each = len(grads[1]) // len(grads[0])
+    per_part = [_cut(grads[0], size), _cut(grads[1], size * texts_each)]
     for number in range(len(parts)):
         is_last = number == len(parts) - 1
         with nullcontext() if is_last else work.unshared():

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from wordsight.bundle import Bundle, BundleConfig, Similarity, open_bundle, write_bundle
-from wordsight.bundle.prompts import check_template
 from wordsight.bundle.store import CARD, PROMPTS, TOKENIZER, WEIGHTS
 from wordsight.checkpoints.safetensors_file import write_safetensors
 from wordsight.checkpoints.tensors import in_memory
@@ -19,6 +18,7 @@ from wordsight.locks import locked
 from wordsight.metrics import Estimate
 from wordsight.model.architecture import describe
 from wordsight.model.clip import Clip
+from wordsight.text.templates import check_template
 from wordsight.training.assemble import DEFAULT_TEMPLATES, prompts_toml
 from wordsight.training.contrastive.beginning import Beginning, begin, vocabulary
 from wordsight.training.contrastive.checkup import Data, check_up
@@ -32,6 +32,7 @@ from wordsight.training.contrastive.processes import Processes, joined
 from wordsight.training.contrastive.run import RunFolder
 from wordsight.training.contrastive.samples import write_samples
 from wordsight.training.contrastive.session import Session
+from wordsight.training.contrastive.teacher import task_of
 
 FEWEST = 8
 
@@ -126,7 +127,9 @@ def _learn(
     beginning = processes.agreed(lambda: begin(config, learnt, folder.path))
     plan = BatchPlan(len(learnt), config.batch_size, config.epochs, config.seed)
     templates = _templates(config)
-    session = Session(beginning.clip, config, plan, beginning.recipe, processes)
+    clip = beginning.clip
+    task = processes.agreed(lambda: task_of(config, clip.config.embed_dim, str(processes.device)))
+    session = Session(clip, config, plan, beginning.recipe, processes, task)
     reader = Reader(
         learnt,
         beginning.tokenizer,
@@ -136,6 +139,7 @@ def _learn(
         templates if config.templates else (),
         processes.rank,
         processes.count,
+        config.hard_negatives,
         cuts_padding=bool(beginning.clip.text.tower.is_causal),
     )
     tests = Tests(kept, labelled, templates)
