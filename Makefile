@@ -19,17 +19,8 @@ all: check test ## Check and test (the default)
 demo: $(DEMO)/installed ## Show the whole story on this computer; LANGUAGE=ja for Japanese
 	$(DEMO)/bin/wordsight demo $(LANG_ARG)
 
-# In several processes: in one, with every library of the field loaded, a start of another program
-# ended in a crash outside Python once in a few runs; and tests that fork want a process in which torch
-# has not learnt anything yet (docs/decisions.md).
-PYTEST := $(DEV)/bin/python -m pytest -m "not soak"
-
 test: $(DEV)/installed ## Run the tests
-	$(PYTEST) tests/checkpoints
-	$(PYTEST) tests/model tests/text tests/images tests/data
-	for file in tests/training/test_*.py; do $(PYTEST) $$file || exit 1; done
-	$(PYTEST) tests --ignore=tests/checkpoints --ignore=tests/model --ignore=tests/text \
-		--ignore=tests/images --ignore=tests/data --ignore=tests/training
+	$(DEV)/bin/python tests/run.py
 
 check: $(DEV)/installed ## Format, lint, types, layers, spelling, documentation in step
 	$(DEV)/bin/ruff format --check

@@ -5,11 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import network_guard
-from tally import COUNT, circumstances
+from tally import COUNT, circumstances, write
+
+# What `make test` draws is the same every time; `make soak` draws anew.
+settings.register_profile("suite", derandomize=True)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose what Hypothesis draws."""
+    if config.getoption("markexpr") != "soak":
+        settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +65,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much was tried: a promise is worth what was thrown at it."""
+    write(terminalreporter.stats)
     if COUNT:
         tried = ", ".join(f"{number:,} {what}" for what, number in sorted(COUNT.items()))
         terminalreporter.write_line(f"tried: {tried}; {circumstances()}")
