@@ -3,6 +3,7 @@
     WordsightError            exit code 2: something the caller can put right
     |- ConfigError            a setting, option or configuration file
     |- InputError             an argument: a label, a template, a path that is not there
+    |- FitError               an InputError and a ValueError: samples that cannot be learnt from
     |- ImageError             one picture that cannot be used
     |- TextError              one sentence or tokenizer that cannot be used
     |- DataError              pairs: unreadable rows, too few of them, too many bad ones
@@ -33,6 +34,10 @@ class ConfigError(WordsightError):
 
 class InputError(WordsightError):
     """An argument is not usable."""
+
+
+class FitError(InputError, ValueError):
+    """Samples that nothing can be learnt from; scikit-learn's tools expect a ValueError."""
 
 
 class ImageError(WordsightError):

@@ -18,7 +18,7 @@ from wordsight.engine.source import Source
 from wordsight.engine.texts import encode_texts
 from wordsight.errors import BundleError, CheckpointError, ImageError, InputError
 from wordsight.images import ImageSource
-from wordsight.model.outputs import EMBEDDING
+from wordsight.model.outputs import EMBEDDING, FEATURES
 from wordsight.text import Tokenizer
 
 Progress = Callable[[int, int], None]
@@ -30,7 +30,7 @@ class EncodedImages:
     """Embeddings of the pictures that could be read, and the reason for every other one."""
 
     embeddings: NDArray[np.float32]
-    """(N, E) unit rows."""
+    """(N, E) unit rows; or (N, D) features of any length, where those were asked for."""
     indices: list[int]
     """Place of each row among the pictures given."""
     errors: list[tuple[int, ImageError]]
@@ -92,10 +92,40 @@ class Model:
                 checkpoint.
         """
         encoded = self.encode_image_files(images, batch_size=batch_size, progress=progress)
-        if encoded.errors:
-            place, error = encoded.errors[0]
-            raise ImageError(f"picture {place}: {error}", hint=error.hint)
-        return encoded.embeddings
+        return _all_of(encoded).embeddings
+
+    @property
+    def feature_output(self) -> str:
+        """What `encode_features` returns: "features", or "embedding" where there is nothing else.
+
+        Torch towers have both, and so have graphs that this library writes; graphs of others may
+        have the embedding only.
+        """
+        return FEATURES if FEATURES in self.engine.image.outputs else EMBEDDING
+
+    def encode_features(
+        self,
+        images: Sequence[ImageSource],
+        *,
+        batch_size: int = 16,
+        progress: Progress | None = None,
+    ) -> NDArray[np.float32]:
+        """Return what the image tower says before its head, (N, D), float32, of any length.
+
+        Linear probes learn from these (Radford et al., 2021, appendix A.3): for a vision
+        transformer what goes into the projection. The ResNets of CLIP have no projection, and
+        their features are the embedding before it is brought to unit length. See
+        `feature_output` for graphs without features.
+
+        Raises:
+            ImageError: for the first picture that cannot be used, naming its place. To keep the
+                others, call `encode_image_files` with `output=model.feature_output`.
+            BundleError: if the features are not finite numbers; CheckpointError for a checkpoint.
+        """
+        encoded = self.encode_image_files(
+            images, batch_size=batch_size, progress=progress, output=self.feature_output
+        )
+        return _all_of(encoded).embeddings
 
     def encode_image_files(
         self,
@@ -103,27 +133,44 @@ class Model:
         *,
         batch_size: int = 16,
         progress: Progress | None = None,
+        output: str = EMBEDDING,
     ) -> EncodedImages:
-        """Embed the pictures that can be read, and say why the others cannot."""
+        """Embed the pictures that can be read, and say why the others cannot.
+
+        Args:
+            images: files, bytes, pictures or arrays.
+            batch_size: pictures per call of the tower.
+            progress: called with the number of pictures done and of all.
+            output: "embedding", or `feature_output` for what `encode_features` returns.
+        """
         is_list = hasattr(images, "__len__") and getattr(images, "ndim", 4) == 4
         if isinstance(images, (str, bytes)) or not is_list:
             raise InputError("expected a list of pictures, got one", hint="write [picture]")
-        rows: list[NDArray[np.float32]] = [np.zeros((0, self.embed_dim), np.float32)]
+        if output not in self.engine.image.outputs:
+            raise InputError(
+                f"{self.engine.image.path}: has no output {output!r}",
+                hint=f"it has {', '.join(self.engine.image.outputs)}",
+            )
+        rows: list[NDArray[np.float32]] = []
         indices: list[int] = []
         errors: list[tuple[int, ImageError]] = []
         batches = encode_pictures(
             self.engine.image,
             images,
             self.source.config.preprocessing,
-            outputs=(EMBEDDING,),
+            outputs=(output,),
             batch_size=batch_size,
         )
         for batch in batches:
-            rows.extend(self._checked(array, self.engine.image) for array in batch.arrays.values())
+            rows.extend(
+                self._checked(array, self.engine.image, output) for array in batch.arrays.values()
+            )
             indices.extend(batch.indices)
             errors.extend(batch.errors)
             if progress:
                 progress(len(indices) + len(errors), len(images))
+        if not rows:  # the width of features is known from rows only
+            rows = [np.zeros((0, self.embed_dim if output == EMBEDDING else 0), np.float32)]
         return EncodedImages(np.concatenate(rows), indices, errors)
 
     def encode_text(
@@ -150,9 +197,11 @@ class Model:
         )
         return self._checked(rows, self.engine.text)
 
-    def _checked(self, rows: NDArray[np.float32], runner: Runner) -> NDArray[np.float32]:
+    def _checked(
+        self, rows: NDArray[np.float32], runner: Runner, output: str = EMBEDDING
+    ) -> NDArray[np.float32]:
         error = BundleError if isinstance(self.source, Bundle) else CheckpointError
-        if rows.ndim != 2 or rows.shape[1] != self.embed_dim:
+        if output == EMBEDDING and (rows.ndim != 2 or rows.shape[1] != self.embed_dim):
             raise error(
                 f"{runner.path}: gives vectors of shape {rows.shape[1:]}; config.json says "
                 f"embed_dim {self.embed_dim}"
@@ -172,3 +221,10 @@ class Model:
             CheckpointError: if there is no vocabulary beside the weights of a checkpoint.
         """
         return self.tokenizer.encode(texts).ids
+
+
+def _all_of(encoded: EncodedImages) -> EncodedImages:
+    if encoded.errors:
+        place, error = encoded.errors[0]
+        raise ImageError(f"picture {place}: {error}", hint=error.hint)
+    return encoded
