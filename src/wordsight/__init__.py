@@ -12,25 +12,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wordsight.commands.adapt import adapt as adapt
     from wordsight.commands.align import align as align
     from wordsight.commands.train import train as train
     from wordsight.engine import Model as Model
     from wordsight.engine import load as load
     from wordsight.training.teach import teach as teach
+    from wordsight.transfer import FewShot as FewShot
+    from wordsight.transfer import LinearProbe as LinearProbe
     from wordsight.transfer import ZeroShotClassifier as ZeroShotClassifier
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FewShot": "wordsight.transfer",
+    "LinearProbe": "wordsight.transfer",
     "Model": "wordsight.engine",
     "ZeroShotClassifier": "wordsight.transfer",
+    "adapt": "wordsight.commands.adapt",
     "align": "wordsight.commands.align",
     "load": "wordsight.engine",
     "teach": "wordsight.training.teach",
     "train": "wordsight.commands.train",
 }
 
-__all__ = ["Model", "ZeroShotClassifier", "__version__", "align", "load", "teach", "train"]
+__all__ = [
+    "FewShot",
+    "LinearProbe",
+    "Model",
+    "ZeroShotClassifier",
+    "__version__",
+    "adapt",
+    "align",
+    "load",
+    "teach",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

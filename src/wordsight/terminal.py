@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wordsight.commands.classify import Decision
     from wordsight.commands.convert import Conversion
     from wordsight.commands.doctor import Report
+    from wordsight.commands.evaluate import Evaluated
     from wordsight.commands.export import Exported
     from wordsight.commands.models import ModelRow
     from wordsight.commands.runs import RunRow
@@ -126,14 +127,15 @@ class Terminal:
     def decisions(self, decisions: "Sequence[Decision]", *, sheet: Path | None) -> None:
         """Show what was decided: every picture of a few, the counts of many."""
         say = self.phrases
+        none = say("classify.none")
         good = [d for d in decisions if not d.error]
         if len(good) <= MANY:
             self.table(
                 [say("terminal.picture"), say("terminal.label"), say("terminal.score")],
-                [[str(d.path), d.label, f"{d.score:.1%}"] for d in good],
+                [[str(d.path), d.label or none, f"{d.score:.1%}"] for d in good],
             )
         else:
-            counts = Counter(d.label for d in good).most_common()
+            counts = Counter(d.label or none for d in good).most_common()
             self.table(
                 [say("terminal.label"), say("terminal.pictures")],
                 [[label, str(count)] for label, count in counts],
@@ -251,6 +253,39 @@ class Terminal:
             format=done.target_format,
             size=f"{done.num_bytes / 1e6:,.1f}",
         )
+
+    def evaluated(self, found: "Evaluated") -> None:
+        """Show what each model reaches, who is better, and what is wanted of them."""
+        from wordsight.report.evaluation_rows import comparison_rows, method_name, result_rows
+        from wordsight.report.evaluation_verdict import judgement_rows
+
+        say, evaluation = self.phrases, found.evaluation
+        self.table(*result_rows(evaluation.results, found.inspections, say), whole_first=True)
+        for result, inspection in zip(evaluation.results, found.inspections, strict=True):
+            if inspection is not None and result.shots is None:
+                method = method_name(result.method, None, None, say)
+                self.line(f"{result.set}, {result.model}, {method}")
+                self.table(*judgement_rows(inspection, say))
+        if found.comparisons:
+            self.table(*comparison_rows(found.comparisons, say), whole_first=True)
+        for failure in evaluation.failures:
+            self.say(
+                "evaluate.failed",
+                set=failure.set,
+                model=failure.model,
+                method=failure.method,
+                reason=failure.reason,
+            )
+        bad = {
+            (one.set, bad.key): bad.reason for one in evaluation.results for bad in one.unreadable
+        }
+        for (name, key), reason in list(bad.items())[:MANY]:
+            self.say("evaluate.unreadable", set=name, key=key, reason=reason)
+        if evaluation.missing:
+            self.say("evaluate.missing", names=", ".join(evaluation.missing))
+        if evaluation.num_reused:
+            self.say("evaluate.reused", n=evaluation.num_reused)
+        self.say("evaluate.written", out=evaluation.folder)
 
     def exported(self, done: "Exported") -> None:
         """Show how closely each engine says what torch says."""

@@ -21,6 +21,7 @@ def classify(
     classes: Path | None = None,
     model: str = "mini",
     templates: Path | None = None,
+    none_below: float | None = None,
     json_lines: Json = False,
     contact_sheet: Path | None = None,
     engine: Engine = "auto",
@@ -32,10 +33,11 @@ def classify(
 
     Args:
         photos: Files, folders (searched through), patterns in quotes, or - for paths on stdin.
-        labels: Class names with commas between: "cat,dog".
-        classes: TOML file with several sentences per class, instead of --labels.
+        labels: Class names with commas between: "cat,dog"; a model of wordsight adapt has its own.
+        classes: TOML file with sentences per class and more, instead of --labels.
         model: Shipped model "mini", or a bundle folder.
         templates: File of sentences with {} where the class name goes, one per line.
+        none_below: Give no label where no class is as probable as this, 0 to 1.
         json_lines: One JSON object per picture on stdout.
         contact_sheet: Also write an HTML page with pictures and scores.
         engine: What runs the model; auto takes the fastest installed.
@@ -48,18 +50,31 @@ def classify(
 
     terminal = Terminal.open(lang, quiet=json_lines)
     _refuse_options(photos)
-    wanted = command.read_classes(labels, classes)
+    is_learnt = labels is None and classes is None
+    wanted = () if is_learnt else command.read_classes(labels, classes)
     chosen = command.read_templates(templates) if templates else None
     paths = find_images(photos, stdin=sys.stdin)
     opened = load(model, engine=engine)
+    learnt = command.learnt_classifier(opened, templates=chosen) if is_learnt else None
     with terminal.progress() as progress:
-        decisions = command.classify(
-            opened,
-            paths,
-            wanted,
-            templates=chosen,
-            language=terminal.language,
-            progress=lambda done, of: progress("pictures", done, of),
+
+        def shown(done: int, of: int) -> None:
+            progress("pictures", done, of)
+
+        decisions = (
+            command.classify(
+                opened,
+                paths,
+                wanted,
+                templates=chosen,
+                language=terminal.language,
+                none_below=none_below,
+                progress=shown,
+            )
+            if learnt is None
+            else command.classify_learnt(
+                opened, paths, learnt, none_below=none_below, progress=shown
+            )
         )
     if contact_sheet:
         command.write_sheet(contact_sheet, decisions, terminal.phrases)

@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 
 from wordsight.bundle import Bundle, open_bundle, write_bundle
-from wordsight.bundle.prompts import fill
 from wordsight.bundle.store import CARD, CONFIG, TEXT_GRAPH, WEIGHTS
 from wordsight.cache import cache_folder
 from wordsight.engine import load
@@ -29,6 +28,7 @@ from wordsight.images import ImageSource
 from wordsight.model.graph import attach_head, read_graph, read_text_head
 from wordsight.model.heads import TextHead
 from wordsight.packages import require
+from wordsight.text.templates import fill
 from wordsight.training.picture_features import Progress
 from wordsight.training.text_features import TextFeatureReader
 from wordsight.training.towers import open_text_tower

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wordsight.bundle.prompts import check_template, fill
 from wordsight.engine.model import Model, Progress
 from wordsight.errors import InputError
+from wordsight.text.templates import check_template, fill
 
 Classes = Sequence[str] | Mapping[str, Sequence[str]]
 """Names, or for each name the sentences that describe it."""

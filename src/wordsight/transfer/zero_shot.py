@@ -3,14 +3,17 @@
 Names such as `X`, trailing underscores and an unannotated `X` follow scikit-learn on purpose.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wordsight.config import nearest
 from wordsight.engine.model import Model
 from wordsight.errors import InputError
+from wordsight.transfer.calibration import FITS, Calibration
 from wordsight.transfer.class_vectors import Classes, class_vectors, softmax, unit_rows
 from wordsight.transfer.estimator import (
     BaseEstimator,
@@ -21,6 +24,7 @@ from wordsight.transfer.estimator import (
 )
 
 DEFAULT_SCALE = 100.0
+_LEVEL = 1e-12
 
 
 class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
@@ -41,6 +45,8 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         templates: sentences with `{}` for the name; the model's own if not given.
         scale: multiplier of the cosine in `predict_proba`; the model's own if not given.
         language: which of the model's own templates to use.
+        calibration: what turns `scores` into probabilities instead of the softmax; `calibrate`
+            learns one.
 
     Attributes:
         classes_: labels, (C,), in the order of the columns of `predict_proba`.
@@ -55,12 +61,14 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         templates: Sequence[str] | None = None,
         scale: float | None = None,
         language: str = "en",
+        calibration: Calibration | None = None,
     ):
         self.model = model
         self.classes = classes
         self.templates = templates
         self.scale = scale
         self.language = language
+        self.calibration = calibration
 
     def fit(self, X: Any = None, y: Any = None) -> "ZeroShotClassifier":
         """Embed the classes; or average given prompt embeddings `X` (N, E) per class of `y` (N,).
@@ -78,21 +86,57 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         self.class_vectors_ = unit_rows(np.stack(means))
         return self
 
+    def calibrate(self, X: Any, y: Any, *, method: str = "temperature") -> "ZeroShotClassifier":
+        """Return a copy whose probabilities fit how often it is right on pictures X of classes y.
+
+        Take pictures that are not measured on later; `calibration.py` says what each method does.
+
+        Raises:
+            InputError: for an unknown method, a label that is not one of the classes, or too few
+                pictures for the method.
+        """
+        if method not in FITS:
+            raise InputError(f"unknown calibration {method!r}", hint=nearest(method, FITS))
+        scores = self.scores(X)
+        column = {label: place for place, label in enumerate(self.classes_.tolist())}
+        labels = np.asarray(y).tolist()
+        for label in labels:
+            if label not in column:
+                raise InputError(
+                    f"label {label!r} is not one of the classes",
+                    hint=nearest(str(label), map(str, column)),
+                )
+        calibrated = copy.copy(self)
+        calibrated.calibration = FITS[method](scores, [column[label] for label in labels])
+        return calibrated
+
     def decision_function(self, X: Any) -> NDArray[np.floating]:
         """Return scaled cosines (N, C); for two classes their difference (N,), as is the custom."""
-        scores = self._scores(X)
+        scores = self.scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class whose description is nearest to each picture, (N,)."""
-        best = self._scores(X).argmax(axis=1)
-        return self.classes_[best]
+        """Return the most probable class of each picture, (N,).
+
+        That is the one whose description is nearest, unless a calibration corrects a class that
+        is named too often.
+        """
+        scores = self.scores(X)
+        if self.calibration is not None:
+            chances = self.calibration.probabilities(scores)
+            is_best = chances >= chances.max(axis=1, keepdims=True) - _LEVEL
+            scores = np.where(is_best, scores, -np.inf)
+        return self.classes_[scores.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> NDArray[np.floating]:
-        """Return the softmax of the scaled cosines, (N, C)."""
-        return softmax(self._scores(X))
+        """Return the softmax of the scaled cosines, or calibrated probabilities, (N, C)."""
+        scores = self.scores(X)
+        return (
+            softmax(scores) if self.calibration is None else self.calibration.probabilities(scores)
+        )
 
-    def _scores(self, X: Any) -> NDArray[np.floating]:
+    def scores(self, X: Any) -> NDArray[np.floating]:
+        """Return the scaled cosine of every picture with every class, (N, C)."""
         if self.model is not None and self._is_stale():
             self._embed_classes()
         if not hasattr(self, "class_vectors_"):
@@ -100,15 +144,21 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
                 "This ZeroShotClassifier instance is not fitted yet. Give it a model and classes, "
                 "or call 'fit' with embeddings of prompts."
             )
-        return self._scale() * unit_rows(self._embeddings(X)) @ self.class_vectors_.T
+        return self.scaled_cosines(self.embed(X), self.class_vectors_)
+
+    def scaled_cosines(
+        self, rows: NDArray[np.floating], vectors: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """Return the scaled cosine of embeddings (N, E) with unit vectors (S, E), (N, S)."""
+        return self._scale() * unit_rows(rows) @ vectors.T
 
     def _scale(self) -> float:
         if self.scale is not None:
             return self.scale
         return self.model.logit_scale if self.model is not None else DEFAULT_SCALE
 
-    def _embeddings(self, X: Any) -> NDArray[np.floating]:
-        """Take an array of two axes for embeddings, and anything else for pictures."""
+    def embed(self, X: Any) -> NDArray[np.floating]:
+        """Return embeddings (N, E); an array of two axes holds them already."""
         if self.model is not None and not (hasattr(X, "ndim") and X.ndim == 2):
             return self.model.encode_image(X if isinstance(X, str) else list(X))
         return validate_data(self, X, reset=False)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from wordsight.bundle.prompts import check_template
+from wordsight.text.templates import check_template
 from wordsight.training.contrastive.config import TrainConfig
 
 Objective = Literal["language_model", "bag_of_words", "bag_contrast", "contrast"]

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wordsight.bundle.prompts import fill
 from wordsight.data.examples import Examples
 from wordsight.data.order import epoch_order
 from wordsight.errors import InputError
 from wordsight.images import Preprocessing, prepare_batch
 from wordsight.metrics import Estimate, accuracy
 from wordsight.text import Tokenizer
+from wordsight.text.templates import fill
 from wordsight.training.study.models import Learner
 
 BATCH = 128

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from wordsight.bundle.prompts import fill
 from wordsight.data.examples import Example, Examples, fingerprint
+from wordsight.text.templates import fill
 
 
 class Named:
