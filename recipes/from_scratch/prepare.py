@@ -82,8 +82,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    options.out.mkdir(parents=True)
-    with (options.out / "pairs.csv").open("w", newline="", encoding="utf-8") as file:
+    options.out.mkdir(parents=True, exist_ok=True)
+    unfinished = options.out / "pairs.csv.part"
+    with unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["image", "text"])
         for name, source in [
@@ -91,7 +92,7 @@ def main() -> None:
             *((name, captioned(options.data, name)) for name in CAPTION_SETS),
         ]:
             folder = options.out / name
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             count = 0
             for count, (content, sentences) in enumerate(source, start=1):
                 path = folder / f"{count:05}.jpg"
@@ -99,6 +100,7 @@ def main() -> None:
                 for sentence in sentences:
                     table.writerow([path.relative_to(options.out), sentence])
             print(f"{name}: {count:,} pictures")
+    unfinished.rename(options.out / "pairs.csv")
 
 
 if __name__ == "__main__":
