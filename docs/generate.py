@@ -1,7 +1,8 @@
 """Write the parts of the documentation that the code itself knows; `--check` only compares.
 
 - docs/cli.md: the real `--help` of every command
-- docs/align.md and docs/train.md, between two marks: every setting of AlignConfig, of TrainConfig
+- docs/adapt.md, docs/align.md and docs/train.md, between two marks: every setting of AdaptConfig,
+  of AlignConfig, of TrainConfig
 """
 
 import ast
@@ -16,6 +17,7 @@ from wordsight.cli import app
 DOCS = Path(__file__).resolve().parent
 TRAINING = DOCS.parent / "src/wordsight/training"
 SETTINGS = {
+    "adapt.md": TRAINING / "adaptation/config.py",
     "align.md": TRAINING / "align_config.py",
     "train.md": TRAINING / "contrastive/config.py",
 }

@@ -49,10 +49,12 @@ def test_every_command_is_documented_and_has_help(command):
 @pytest.mark.parametrize("page", generate.SETTINGS)
 def test_every_setting_of_learning_is_documented(page):
     pytest.importorskip("torch")
+    from wordsight.training.adaptation.config import AdaptConfig
     from wordsight.training.align_config import AlignConfig
     from wordsight.training.contrastive.config import TrainConfig
 
-    config = {"align.md": AlignConfig, "train.md": TrainConfig}[page]
+    known = {"adapt.md": AdaptConfig, "align.md": AlignConfig, "train.md": TrainConfig}
+    config = known[page]
     fields = {field.name for field in dataclasses.fields(config)}
     assert fields == {name for name, _, _ in generate.settings(generate.SETTINGS[page])}
     assert all(f"| `{name}` |" in text(f"docs/{page}") for name in fields)

@@ -7,6 +7,8 @@ my-model/
   model.safetensors  weights for the torch engine; a bundle has this, or the two graphs, or all
   tokenizer.json     Hugging Face `tokenizers` format
   prompts.toml       default templates per language
+  classifier.json    a classifier that was learnt on it, if there is one: words, and
+  classifier.npz     numbers
   README.md          model card
   SHA256SUMS         written last; a folder without it is not a bundle
   run/               how it was learnt: settings, metrics, report; not part of the model
@@ -16,6 +18,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from wordsight.bundle.classifier import (
+    NUMBERS_FILE,
+    WORDS_FILE,
+    BundleClassifier,
+    read_classifier,
+)
 from wordsight.bundle.onnx_file import check_onnx
 from wordsight.bundle.prompts import Prompts, read_prompts
 from wordsight.bundle.schema import BundleConfig, read_config
@@ -34,7 +42,10 @@ PROMPTS = "prompts.toml"
 CARD = "README.md"
 RUN = "run"
 
-KNOWN = (CONFIG, IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS, TOKENIZER, PROMPTS, CARD)
+KNOWN = (
+    *(CONFIG, IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS, TOKENIZER, PROMPTS, CARD),
+    *(WORDS_FILE, NUMBERS_FILE),
+)
 REQUIRED = (CONFIG, TOKENIZER)
 MAX_SUMS_BYTES = 1 << 16
 
@@ -61,6 +72,16 @@ class Bundle:
     def has_weights(self) -> bool:
         """Whether it runs on the torch engine."""
         return self.has(WEIGHTS)
+
+    def classifier(self) -> BundleClassifier | None:
+        """Load the classifier that was learnt on this model, if there is one.
+
+        Raises:
+            BundleError: if it is damaged or does not fit the model.
+        """
+        if not self.has(WORDS_FILE):
+            return None
+        return read_classifier(self.path, self.config.embed_dim)
 
     def tokenizer(self) -> Tokenizer:
         """Load the tokenizer."""
@@ -103,6 +124,9 @@ def open_bundle(path: Path) -> Bundle:
             check_onnx(path / name)
     if bundle.has_weights:
         check_safetensors(path / WEIGHTS)
+    if bundle.has(WORDS_FILE) != bundle.has(NUMBERS_FILE):
+        raise BundleError(f"{path}: {WORDS_FILE} and {NUMBERS_FILE} belong together")
+    bundle.classifier()
     return bundle
 
 

@@ -39,11 +39,23 @@ class TextTransformer(nn.Module):
         Raises:
             InputError: if there are more tokens than positions.
         """
+        return self.from_embedded(self.token_embedding(tokens), tokens, activations)
+
+    def from_embedded(
+        self, embedded: Tensor, tokens: Tensor, activations: Activations | None = None
+    ) -> Tensor:
+        """Map tokens that are vectors already (B, L, D) to features (B, D).
+
+        `tokens` (B, L) are the ids they stand for, which say where a sentence ends.
+
+        Raises:
+            InputError: if there are more tokens than positions.
+        """
         length, limit = tokens.shape[1], self.config.context_length
         if length > limit:
             raise InputError(f"a text of {length} tokens is longer than the {limit} of this model")
         positions = self.position_embedding[:length]
-        x = full_precision(self.token_embedding(tokens)) + positions
+        x = full_precision(embedded) + positions
         if activations is not None:
             activations["tokens"] = x
         pooled = self.blocks(x, self._places(tokens), activations=activations)
