@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from wordsight.errors import InputError
 from wordsight.metrics import wilson
-from wordsight.report.charts import Interval, Marker, Series, interval_chart, line_chart, ticks
+from wordsight.report.axes import ticks
+from wordsight.report.charts import Interval, Marker, Series, interval_chart, line_chart
 
 numbers = st.floats(-1e9, 1e9).map(lambda x: round(x, 6))
 
