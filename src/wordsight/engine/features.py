@@ -6,14 +6,16 @@ most the pictures since the last one, and several processes may share a store. A
 named, left alone and computed again.
 
 The key of a row is the SHA-256 of the bytes of the picture or sentence; the folder's
-name stands for the tower and the preprocessing. Values are float16: features feed a small head,
-which notices no difference.
+name stands for the tower and the preprocessing. Values are float16, unless asked otherwise:
+features feed a small head, which notices no difference. Measurements take float32, so that a
+cached answer is the answer of the model.
 """
 
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +32,17 @@ def content_key(content: bytes) -> bytes:
 
 
 class FeatureStore:
-    """Rows of float16 by key, in one folder."""
+    """Rows by key, in one folder."""
 
-    def __init__(self, folder: Path, width: int):
+    def __init__(
+        self, folder: Path, width: int, *, precision: Literal["float16", "float32"] = "float16"
+    ):
         self.folder = folder
         self.width = width
         self.damaged: list[Path] = []
-        self._type = np.dtype([("key", np.uint8, (KEY_BYTES,)), ("value", np.float16, (width,))])
-        self._rows: dict[bytes, NDArray[np.float16]] = {}
+        self._value: np.dtype[np.floating] = np.dtype(precision)
+        self._type = np.dtype([("key", np.uint8, (KEY_BYTES,)), ("value", self._value, (width,))])
+        self._rows: dict[bytes, NDArray[np.floating]] = {}
         self._new: list[bytes] = []
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.glob("*.npy")):
@@ -53,7 +58,7 @@ class FeatureStore:
         """Remember rows; a full segment goes to disk at once, the rest with `flush`."""
         for key, value in rows.items():
             if key not in self._rows:
-                self._rows[key] = value.astype(np.float16)
+                self._rows[key] = value.astype(self._value)
                 self._new.append(key)
         if len(self._new) >= SEGMENT_ROWS:
             self.flush()
