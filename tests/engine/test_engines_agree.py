@@ -257,6 +257,6 @@ def test_progress_counts_to_all(models: dict[str, Model]):
     assert seen == [(2, 5), (4, 5), (5, 5)]
     seen.clear()
     models["onnxruntime"].encode_text(
-        ["a"] * 5, batch_size=2, progress=lambda n, of: seen.append((n, of))
+        list(worlds.COLOURS)[:5], batch_size=2, progress=lambda n, of: seen.append((n, of))
     )
     assert seen == [(2, 5), (4, 5), (5, 5)]

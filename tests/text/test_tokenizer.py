@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from wordsight import config
 from wordsight.errors import ConfigError, TextError
-from wordsight.text import OPENAI_RULES, Tokenizer, TokenizerRules, backend
+from wordsight.text import OPENAI_RULES, Tokenizer, TokenizerRules, backend, word_memory
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = st.sampled_from(
@@ -103,12 +103,13 @@ def test_remembered_words_never_change_an_id(clip, minilm, texts):
 
 
 def test_the_memory_for_words_is_bounded(clip_json, monkeypatch):
-    monkeypatch.setattr(backend, "MAX_WORDS", 10)
+    monkeypatch.setattr(word_memory, "MAX_WORDS", 10)
     tokenizer = Tokenizer.from_bytes(clip_json, OPENAI_RULES)
     texts = [f"word{i} and {'long' * 30}{i}" for i in range(50)]
     rows = tokenizer.encode(texts).ids
-    assert len(tokenizer._backend._words) <= 10
-    assert max(map(len, tokenizer._backend._words)) <= backend.MAX_WORD_CHARACTERS
+    kept = tokenizer._backend.memory.words
+    assert len(kept) <= 10
+    assert max(map(len, kept), default=0) <= word_memory.MAX_WORD_CHARACTERS
     np.testing.assert_array_equal(tokenizer.encode(texts[::-1]).ids[::-1], rows)
 
 

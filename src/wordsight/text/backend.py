@@ -10,8 +10,11 @@ a SentencePiece table of characters (`Precompiled`) is applied as SentencePiece 
 import base64
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding, models, normalizers
 from tokenizers import Tokenizer as RustTokenizer
 
@@ -19,10 +22,9 @@ from wordsight.errors import TextError
 from wordsight.text.bpe import PATTERN
 from wordsight.text.charsmap import Charsmap
 from wordsight.text.rust_errors import rust_errors
+from wordsight.text.word_memory import WordMemory
 
 MAX_BYTES = 64 << 20  # the largest in common use, with 256k entries, have about 35 MB
-MAX_WORDS = 50_000
-MAX_WORD_CHARACTERS = 40
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +40,7 @@ class Spelling:
 class Backend:
     """Text to ids, and nothing else: no cleaning, no control tokens, no padding.
 
-    A tokenizer that never joins characters across a space gives a sentence the ids of its words
-    one after the other. For those (BERT's and CLIP's) the ids of up to 50000 words are kept,
-    because captions repeat a few thousand words.
+    Where no token reaches across a space (BERT's and CLIP's tokenizers) the ids of words are kept.
     """
 
     def __init__(self, content: bytes, *, control_ids: frozenset[int]):
@@ -70,9 +70,9 @@ class Backend:
         special = {index for index, token in added.items() if token.special}
         self._control_ids = (special - {self.unknown_id}) | control_ids
         self._before, self._charsmap = _take_charsmap(self._rust)
-        self._words: dict[str, tuple[int, ...]] | None = None
+        self.memory: WordMemory | None = None
         if len(special) == len(added) and _stops_at_spaces(self._rust):
-            self._words = {}
+            self.memory = WordMemory(self._ids)
 
     def has(self, token_id: int) -> bool:
         """Tell whether an id is in the vocabulary."""
@@ -86,12 +86,21 @@ class Backend:
         """Return the largest id of the vocabulary."""
         return max(self._rust.get_vocab(with_added_tokens=True).values(), default=0)
 
-    def ids(self, texts: list[str]) -> list[list[int]]:
-        """Return the ids of every text.
+    def ids(self, texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the ids of all texts in a row, and how many of them each text has.
+
+        Args:
+            texts: without NUL.
 
         Raises:
-            TextError: if the tokenizer fails on one of them.
+            TextError: if the tokenizer fails on one of them, naming its place.
         """
+        if self.memory is not None:
+            try:
+                with rust_errors("the tokenizer failed"):
+                    return self.memory.ids(texts)
+            except TextError:
+                pass  # one word was at fault: text by text it shows in which
         rows: list[list[int]] = []
         try:
             with rust_errors("the tokenizer failed"):
@@ -99,7 +108,8 @@ class Backend:
                     rows.append(self._ids(text))
         except TextError as error:
             raise TextError(f"text {len(rows)}: {error}") from None
-        return rows
+        counts = np.array([len(row) for row in rows], np.int64)
+        return np.fromiter(chain.from_iterable(rows), np.int64, count=int(counts.sum())), counts
 
     def spell(self, text: str) -> Spelling:
         """Return ids, words and places; the ids are those of `ids`.
@@ -114,22 +124,7 @@ class Backend:
             )
 
     def _ids(self, text: str) -> list[int]:
-        known = self._words
-        if known is None:
-            return self._encode(text)[1].ids
-        ids: list[int] = []
-        for word in text.split(" "):
-            found = known.get(word)
-            ids += self._learn(word, known) if found is None else found
-        return ids
-
-    def _learn(self, word: str, known: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-        ids = tuple(self._encode(word)[1].ids)
-        if len(word) <= MAX_WORD_CHARACTERS:
-            if len(known) >= MAX_WORDS:
-                known.clear()
-            known[word] = ids
-        return ids
+        return self._encode(text)[1].ids
 
     def _encode(self, text: str) -> tuple[str, Encoding]:
         if self._charsmap is not None:

@@ -3,10 +3,8 @@
 Shape letters: N texts, L tokens of the longest row.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,8 @@ from numpy.typing import NDArray
 
 from wordsight.errors import ConfigError, TextError
 from wordsight.text.backend import MAX_BYTES, Backend, Spelling
-from wordsight.text.clean import Cleaning, clean
-
-MAX_CHARACTERS = 100_000
+from wordsight.text.clean import Cleaning, clean, is_tidy
+from wordsight.text.readable import require_text, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,20 +149,19 @@ class Tokenizer:
                 empty label or caption is a mistake, though CLIP itself would embed it.
         """
         cleaned = self._cleaned(texts)
-        rows = self._backend.ids(cleaned)
+        flat, counts = self._backend.ids(cleaned)
+        if not counts.all():
+            index = int(counts.argmin())
+            raise TextError(
+                f"text {index} is {shown(texts[index])}: there is nothing to read in it; "
+                "expected at least one word"
+            )
         room = self.rules.context_length - self.rules.num_added
-        truncated: list[Truncation] = []
-        for index, row in enumerate(rows):
-            if not row:
-                raise TextError(
-                    f"text {index} is {_shown(texts[index])}: there is nothing to read in it; "
-                    "expected at least one word"
-                )
-            if len(row) > room:
-                truncated.append(self._truncation(index, texts[index], cleaned[index], room))
-                rows[index] = row[:room]
-        ids, lengths = self._table(rows)
-        return Tokens(ids=ids, lengths=lengths, truncated=tuple(truncated))
+        truncated = tuple(
+            self._truncation(index, texts[index], cleaned[index], room)
+            for index in np.flatnonzero(counts > room).tolist()
+        )
+        return self._table(flat, counts, truncated)
 
     def spell(self, text: str) -> Spelling:
         """Show how one text is cut: all its tokens, without start, end, padding and truncation.
@@ -177,10 +173,16 @@ class Tokenizer:
 
     def _cleaned(self, texts: Sequence[str]) -> list[str]:
         if isinstance(texts, str):
-            raise TextError(f"expected a list of texts, got one text, {_shown(texts)}")
-        for index, text in enumerate(texts):
-            require_text(text, index)
-        return [clean(text, self.rules.cleaning) for text in texts]
+            raise TextError(f"expected a list of texts, got one text, {shown(texts)}")
+        is_openai = self.rules.cleaning == "openai"
+        return [
+            text.lower() if is_openai and is_tidy(text) else self._read(text, index)
+            for index, text in enumerate(texts)
+        ]
+
+    def _read(self, text: str, index: int) -> str:
+        require_text(text, index)
+        return clean(text, self.rules.cleaning)
 
     def _truncation(self, index: int, text: str, cleaned: str, room: int) -> Truncation:
         spelling = self._backend.spell(cleaned)
@@ -192,46 +194,30 @@ class Tokenizer:
             lost_words=_words_from(spelling.text, spelling.spans[room][0]),
         )
 
-    def _table(self, rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _table(
+        self,
+        flat: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        truncated: tuple[Truncation, ...],
+    ) -> Tokens:
+        """Lay the ids of all texts in a row out as (N, L), with control tokens and padding."""
         rules = self.rules
-        before = [] if rules.start_id is None else [rules.start_id]
-        after = [] if rules.end_id is None else [rules.end_id]
-        lengths = np.array([len(row) + rules.num_added for row in rows], dtype=np.int64)
-        longest = int(lengths.max(initial=0))
-        width = rules.context_length if rules.pad_to_context else longest
-        ids = np.full((len(rows), width), rules.pad_id, dtype=np.int64)
-        used = np.arange(width) < lengths[:, None]
-        flat = chain.from_iterable(chain(before, row, after) for row in rows)
-        ids[used] = np.fromiter(flat, dtype=np.int64, count=int(lengths.sum()))
-        return ids, lengths
-
-
-def require_text(text: object, index: int) -> None:
-    """Refuse what is not a text that can be read.
-
-    Raises:
-        TextError: naming index and text, if it is not a string, holds NUL or a lone surrogate, or
-            has over 100000 characters.
-    """
-    if problem := _problem(text):
-        raise TextError(f"text {index} is {_shown(text)}: {problem}")
-
-
-def _problem(text: object) -> str:
-    if not isinstance(text, str):
-        return f"expected a string, got {type(text).__name__}"
-    if len(text) > MAX_CHARACTERS:
-        return f"it has {len(text)} characters, the limit is {MAX_CHARACTERS}"
-    if "\0" in text:
-        return "it holds a NUL character"
-    if not text.isascii() and re.search("[\ud800-\udfff]", text):
-        return "it holds half a character (a lone surrogate): it was decoded wrongly"
-    return ""
-
-
-def _shown(text: object) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= 60 else shown[:60] + "..."
+        room = rules.context_length - rules.num_added
+        columns = np.arange(len(flat)) - np.repeat(counts.cumsum() - counts, counts)
+        if truncated:
+            is_kept = columns < room
+            flat, columns, counts = flat[is_kept], columns[is_kept], np.minimum(counts, room)
+        lengths = counts + rules.num_added
+        width = rules.context_length if rules.pad_to_context else int(lengths.max(initial=0))
+        ids = np.full((len(counts), width), rules.pad_id, dtype=np.int64)
+        rows = np.arange(len(counts)) * width
+        places = ids.ravel()  # the same memory
+        places[columns + np.repeat(rows + (rules.start_id is not None), counts)] = flat
+        if rules.start_id is not None:
+            places[rows] = rules.start_id
+        if rules.end_id is not None:
+            places[rows + lengths - 1] = rules.end_id
+        return Tokens(ids=ids, lengths=lengths, truncated=truncated)
 
 
 def _words_from(text: str, start: int) -> tuple[str, ...]:
