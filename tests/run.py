@@ -22,7 +22,13 @@ from tally import FILE, circumstances
 ROOT = Path(__file__).resolve().parents[1]
 OWN_PROCESS = ("training",)
 """Folders of which every file has a process of its own."""
-TOGETHER = (("checkpoints",), ("model", "text", "images"), ("data", "metrics", "transfer"))
+TOGETHER = (
+    ("checkpoints",),
+    ("model", "text", "images"),
+    ("commands", "demo", "engine"),
+    ("data", "metrics", "transfer"),
+    ("evaluation", "report"),
+)
 SEED = 2021
 """Of the order of tests and of what they draw: what fails here fails again. Soak runs draw anew."""
 EMPTY = 5

@@ -75,9 +75,16 @@ def open_start(path: Path, *, device: str = "cpu") -> Start:
     """Open a bundle or checkpoint whose towers can learn.
 
     Raises:
-        CheckpointError: if its towers are not of the CLIP family, or there is no vocabulary.
+        CheckpointError: if its towers are graphs, or not of the CLIP family, or there is no
+            vocabulary.
         BundleError: if it is damaged.
     """
+    if is_bundle(path) and not open_bundle(path).has_weights:
+        raise CheckpointError(
+            f"{path.name}: its towers are graphs, which cannot be taught",
+            hint="--method few-shot works with it; to teach towers start from a model of "
+            "wordsight train, or from a published checkpoint",
+        )
     checkpoint = open_checkpoint(path)
     if checkpoint.tokenizer is None:
         raise CheckpointError(

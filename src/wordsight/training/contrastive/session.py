@@ -53,7 +53,11 @@ class Session:
 
     def __post_init__(self) -> None:
         clip: Any = self.clip  # torch leaves the memory format out of its overloads
-        clip.to(self.processes.device, memory_format=self.layout)
+        is_whole = self.config.sharding == "none"  # FSDP wants its weights contiguous
+        clip.to(
+            self.processes.device,
+            memory_format=self.layout if is_whole else torch.contiguous_format,
+        )
         self.clip.checkpoint_gradients(self.config.checkpoint_gradients)
         for module in self.clip.modules():
             if isinstance(module, VisionTransformer):
@@ -73,9 +77,7 @@ class Session:
     def layout(self) -> torch.memory_format:
         """The order of axes in memory: convolutions are faster on a CPU with channels last."""
         has_convolutions = isinstance(self.clip.image.tower, ModifiedResNet)
-        if has_convolutions and self.config.sharding == "none":  # FSDP wants them contiguous
-            return torch.channels_last
-        return torch.contiguous_format
+        return torch.channels_last if has_convolutions else torch.contiguous_format
 
     def learn(self, batch: Batch, step: int) -> dict[str, Any]:
         """Take one step, and return what is to be said of it.
