@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wordsight.engine import load as load
     from wordsight.training.teach import teach as teach
     from wordsight.transfer import FewShot as FewShot
+    from wordsight.transfer import Index as Index
     from wordsight.transfer import LinearProbe as LinearProbe
     from wordsight.transfer import ZeroShotClassifier as ZeroShotClassifier
 
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "FewShot": "wordsight.transfer",
+    "Index": "wordsight.transfer",
     "LinearProbe": "wordsight.transfer",
     "Model": "wordsight.engine",
     "ZeroShotClassifier": "wordsight.transfer",
@@ -38,6 +40,7 @@ _HOMES = {
 
 __all__ = [
     "FewShot",
+    "Index",
     "LinearProbe",
     "Model",
     "ZeroShotClassifier",

@@ -5,11 +5,23 @@ Heavy imports live inside the functions, so that `wordsight --help` answers at o
 
 import sys
 
-from wordsight.cli import adapt, evaluate, learn, models, overlap, plan, study, use
+from wordsight.cli import adapt, evaluate, learn, models, overlap, plan, search, study, use
 from wordsight.cli.app import INTERRUPTED, app
 from wordsight.errors import MissingError, WordsightError
 
-__all__ = ["adapt", "app", "evaluate", "learn", "main", "models", "overlap", "plan", "study", "use"]
+__all__ = [
+    "adapt",
+    "app",
+    "evaluate",
+    "learn",
+    "main",
+    "models",
+    "overlap",
+    "plan",
+    "search",
+    "study",
+    "use",
+]
 
 
 def main() -> None:

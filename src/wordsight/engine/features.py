@@ -42,24 +42,24 @@ class FeatureStore:
         self.damaged: list[Path] = []
         self._value: np.dtype[np.floating] = np.dtype(precision)
         self._type = np.dtype([("key", np.uint8, (KEY_BYTES,)), ("value", self._value, (width,))])
-        self._rows: dict[bytes, NDArray[np.floating]] = {}
-        self._new: list[bytes] = []
+        self._places: dict[bytes, tuple[Path, int]] = {}
+        """Segment and row of what is on disk; it stays there, so that memory stays flat."""
+        self._new: dict[bytes, NDArray[np.floating]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(folder.glob("*.npy")):
             self._read(path)
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._rows
+        return key in self._places or key in self._new
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places) + len(self._new)
 
     def add(self, rows: Mapping[bytes, NDArray[np.floating]]) -> None:
         """Remember rows; a full segment goes to disk at once, the rest with `flush`."""
         for key, value in rows.items():
-            if key not in self._rows:
-                self._rows[key] = value.astype(self._value)
-                self._new.append(key)
+            if key not in self:
+                self._new[key] = value.astype(self._value)
         if len(self._new) >= SEGMENT_ROWS:
             self.flush()
 
@@ -68,19 +68,30 @@ class FeatureStore:
         if not self._new:
             return
         segment = np.empty(len(self._new), self._type)
-        for place, key in enumerate(self._new):
-            segment[place] = (np.frombuffer(key, np.uint8), self._rows[key])
+        for place, (key, value) in enumerate(self._new.items()):
+            segment[place] = (np.frombuffer(key, np.uint8), value)
         buffer = io.BytesIO()
         np.save(buffer, segment, allow_pickle=False)
         content = buffer.getvalue()
-        write_bytes(self.folder / f"{_name(content)}.npy", content)
+        path = self.folder / f"{_name(content)}.npy"
+        write_bytes(path, content)
+        self._places |= {key: (path, place) for place, key in enumerate(self._new)}
         self._new.clear()
 
     def take(self, keys: Sequence[bytes]) -> NDArray[np.float32]:
         """Return the rows of `keys`, (N, width) float32."""
         rows = np.empty((len(keys), self.width), np.float32)
+        wanted: dict[Path, list[tuple[int, int]]] = {}
         for place, key in enumerate(keys):
-            rows[place] = self._rows[key]
+            if key in self._new:
+                rows[place] = self._new[key]
+                continue
+            path, row = self._places[key]
+            wanted.setdefault(path, []).append((place, row))
+        for path, pairs in wanted.items():
+            places, found = zip(*pairs, strict=True)
+            segment = np.load(path, mmap_mode="r", allow_pickle=False)
+            rows[list(places)] = segment["value"][list(found)]
         return rows
 
     def _read(self, path: Path) -> None:
@@ -96,8 +107,7 @@ class FeatureStore:
         if segment.dtype != self._type or segment.ndim != 1:
             self.damaged.append(path)
             return
-        for key, value in zip(segment["key"], segment["value"], strict=True):
-            self._rows[key.tobytes()] = value
+        self._places |= {key.tobytes(): (path, row) for row, key in enumerate(segment["key"])}
 
 
 def _name(content: bytes) -> str:

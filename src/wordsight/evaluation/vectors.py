@@ -76,8 +76,11 @@ def read_contents(images: Sequence[Path | bytes], *, progress: Progress | None =
     return Contents(keys, errors)
 
 
-def model_checksum(model: Model) -> str:
-    """Return a digest of everything of a model that can change its vectors."""
+def model_checksum(model: Model, *, with_engine: bool = True) -> str:
+    """Return a digest of everything of a model that can change its vectors.
+
+    Without the engine, it is that of what is computed and not of how.
+    """
     path, digest = model.source.path, hashlib.sha256()
     entries = (
         sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -85,7 +88,8 @@ def model_checksum(model: Model) -> str:
     for file in entries:
         name = file.relative_to(path).as_posix() if path.is_dir() else ""
         digest.update(f"{sha256(file)}  {name}\n".encode(errors="surrogateescape"))
-    digest.update(f"{model.source.config.to_json()}\n{model.engine.name}".encode())
+    engine = model.engine.name if with_engine else ""
+    digest.update(f"{model.source.config.to_json()}\n{engine}".encode())
     return digest.hexdigest()[:32]
 
 

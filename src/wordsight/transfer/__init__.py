@@ -16,6 +16,7 @@ from wordsight.transfer.retrieval import retrieval_recall as retrieval_recall
 if TYPE_CHECKING:
     from wordsight.transfer.few_shot import FewShot as FewShot
     from wordsight.transfer.hierarchy import HierarchicalClassifier as HierarchicalClassifier
+    from wordsight.transfer.index import Index as Index
     from wordsight.transfer.multi_label import MultiLabelClassifier as MultiLabelClassifier
     from wordsight.transfer.open_set_classifier import OpenSetClassifier as OpenSetClassifier
     from wordsight.transfer.probe import LinearProbe as LinearProbe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "FewShot": "wordsight.transfer.few_shot",
     "HierarchicalClassifier": "wordsight.transfer.hierarchy",
+    "Index": "wordsight.transfer.index",
     "LinearProbe": "wordsight.transfer.probe",
     "MultiLabelClassifier": "wordsight.transfer.multi_label",
     "OpenSetClassifier": "wordsight.transfer.open_set_classifier",
