@@ -16,6 +16,7 @@ from wordsight.engine.model import Model
 from wordsight.errors import InputError
 from wordsight.transfer.class_vectors import Classes, class_vectors, unit_rows
 from wordsight.transfer.estimator import BaseEstimator, validate_data
+from wordsight.transfer.inputs import are_embeddings
 from wordsight.transfer.sigmoid import Sigmoid, fit_sigmoid
 
 Floats = NDArray[np.float64]
@@ -109,8 +110,10 @@ class MultiLabelClassifier(BaseEstimator):
         if getattr(self, "_embedded", None) != wanted:
             self._embed_labels(self.model, self.labels)
             self._embedded = wanted
-        is_rows = hasattr(X, "ndim") and X.ndim == 2
-        rows = validate_data(self, X, reset=False) if is_rows else self.model.encode_image(list(X))
+        if are_embeddings(X):
+            rows = validate_data(self, X, reset=False)
+        else:
+            rows = self.model.encode_image(list(X))
         difference = (self._vectors - self._negations).astype(np.float64)
         return self.model.logit_scale * unit_rows(np.asarray(rows, np.float32)) @ difference.T
 

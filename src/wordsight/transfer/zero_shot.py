@@ -22,8 +22,8 @@ from wordsight.transfer.estimator import (
     check_classification_targets,
     validate_data,
 )
+from wordsight.transfer.inputs import are_embeddings, decisions, embed_pictures, scale_of
 
-DEFAULT_SCALE = 100.0
 _LEVEL = 1e-12
 
 
@@ -112,8 +112,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> NDArray[np.floating]:
         """Return scaled cosines (N, C); for two classes their difference (N,), as is the custom."""
-        scores = self.scores(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return decisions(self.scores(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each picture, (N,).
@@ -150,17 +149,12 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         self, rows: NDArray[np.floating], vectors: NDArray[np.floating]
     ) -> NDArray[np.floating]:
         """Return the scaled cosine of embeddings (N, E) with unit vectors (S, E), (N, S)."""
-        return self._scale() * unit_rows(rows) @ vectors.T
-
-    def _scale(self) -> float:
-        if self.scale is not None:
-            return self.scale
-        return self.model.logit_scale if self.model is not None else DEFAULT_SCALE
+        return scale_of(self.model, self.scale) * unit_rows(rows) @ vectors.T
 
     def embed(self, X: Any) -> NDArray[np.floating]:
         """Return embeddings (N, E); an array of two axes holds them already."""
-        if self.model is not None and not (hasattr(X, "ndim") and X.ndim == 2):
-            return self.model.encode_image(X if isinstance(X, str) else list(X))
+        if self.model is not None and not are_embeddings(X):
+            return embed_pictures(self.model, X)
         return validate_data(self, X, reset=False)
 
     def _is_stale(self) -> bool:

@@ -213,8 +213,9 @@ class Session:
         for name, value in self.clip.named_parameters():
             for key, moment in moments.get(name, {}).items():
                 if key != "step":  # in the layout of the weight, which a fused step counts on
-                    moment = torch.empty_like(value, dtype=moment.dtype).copy_(like(moment, value))
-                elif is_fused:  # counts where the weights are
-                    moment = moment.to(value.device)
-                self.optimizer.state[value][key] = moment.clone()
+                    place = torch.empty_like(value, dtype=moment.dtype)
+                    moment = place.copy_(like(moment, value))
+                else:
+                    moment = moment.to(value.device if is_fused else moment.device, copy=True)
+                self.optimizer.state[value][key] = moment
         self.scaler.load_state_dict(values["scaler"])

@@ -28,8 +28,7 @@ from wordsight.transfer.estimator import (
 from wordsight.transfer.few_shot.choice import METHODS, fit_chosen
 from wordsight.transfer.few_shot.shots import Floats, Shots
 from wordsight.transfer.few_shot.strength import setting_of
-
-DEFAULT_SCALE = 100.0
+from wordsight.transfer.inputs import are_embeddings, decisions, embed_pictures, scale_of
 
 
 class FewShot(ClassifierMixin, BaseEstimator):
@@ -113,8 +112,7 @@ class FewShot(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> NDArray[np.floating]:
         """Return logits (N, C); for two classes their difference (N,), as is the custom."""
-        scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return decisions(self._scores(X))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the class of each picture, (N,)."""
@@ -133,11 +131,11 @@ class FewShot(ClassifierMixin, BaseEstimator):
 
     def _embeddings(self, X: Any, *, fitting: bool) -> Any:
         """Take an array of two axes for embeddings, and anything else for pictures."""
-        if self.model is None or (hasattr(X, "ndim") and X.ndim == 2):
+        if self.model is None or are_embeddings(X):
             return X
         if fitting and not len(X):
             raise FitError("no examples given", hint="for words alone use ZeroShotClassifier")
-        return self.model.encode_image(X if isinstance(X, str) else list(X))
+        return embed_pictures(self.model, X)
 
     def _words(self) -> ClassVectors | None:
         if self.class_vectors is not None:
@@ -167,12 +165,9 @@ class FewShot(ClassifierMixin, BaseEstimator):
             raise InputError(
                 f"class vectors are {vectors.shape[1]} wide, embeddings {rows.shape[1]}"
             )
-        return Shots(rows, truth, vectors, self._scale(), _group_places(groups, len(rows)))
-
-    def _scale(self) -> float:
-        if self.scale is not None:
-            return self.scale
-        return self.model.logit_scale if self.model is not None else DEFAULT_SCALE
+        return Shots(
+            rows, truth, vectors, scale_of(self.model, self.scale), _group_places(groups, len(rows))
+        )
 
     def _learn(self, shots: Shots) -> None:
         setting = setting_of(self.strength, shots)
