@@ -8,6 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from quiet import watched
+
 import wordsight as ws
 from wordsight.data import read_pairs
 
@@ -40,4 +42,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+from quiet import watched
+
 WIDTH = 512
 SCALE = 100.0
 
@@ -81,4 +83,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

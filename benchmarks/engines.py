@@ -6,6 +6,8 @@ python benchmarks/engines.py ../shared/data/coco2k_captions/images
 import argparse
 import time
 
+from quiet import watched
+
 import wordsight as ws
 from wordsight.images import find_images
 
@@ -39,4 +41,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

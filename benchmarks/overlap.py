@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from quiet import watched
 
 from wordsight.commands.overlap import LEARN, CopySearch, overlap
 from wordsight.images import find_images, open_image
@@ -75,4 +76,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

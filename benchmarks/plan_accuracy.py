@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from quiet import watched
+
 from wordsight.data.example_sources import open_examples
 from wordsight.training.contrastive.config import TrainConfig
 from wordsight.training.contrastive.planning import plan_training
@@ -54,4 +56,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -12,6 +12,8 @@ import time
 import warnings
 from collections.abc import Callable
 
+from quiet import watched
+
 from wordsight.data.order import epoch_order
 from wordsight.data.shard_paths import find_shards
 from wordsight.data.shards import open_shards
@@ -74,4 +76,5 @@ def read(shards, places) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -7,6 +7,7 @@ import statistics
 import time
 
 import numpy as np
+from quiet import watched
 
 import wordsight as ws
 
@@ -32,4 +33,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -1,13 +1,15 @@
-"""Exact search: queries per second of ws.Index, against brute force of numpy, torch and faiss.
+"""Exact search: queries per second of ws.Index, against brute force of four other libraries.
 
 python benchmarks/search.py                        # 100,000 x 512
-python benchmarks/search.py --rows 1000000         # 2 GB and as much again for torch's scores
+python benchmarks/search.py --rows 1000000         # 5 GB: faiss and the copy in bfloat16 too
 python benchmarks/search.py --threads 2
 
 Vectors are random, clustered like those of pictures, and of unit length. Every rival gets the same
 vectors in memory and the same queries, and takes turns with the others; medians of CPU seconds and
-of wall seconds. Recall is that of the rows which float64 brute force finds. torch and faiss run
-where they are installed.
+of wall seconds. Recall is that of the rows which float64 brute force finds. torch, faiss and
+usearch run where they are installed, and are named where they are not. Before the clock starts,
+ws.Index is asked until it has made its copy in bfloat16, which torch and the processor must know;
+what that took is printed. Without, it scans in float32.
 """
 
 import argparse
@@ -16,7 +18,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-ROUNDS = 5
+WARM_UP = 512
+"""Queries at a time before the clock starts: the copy is made once it pays."""
 BLOCK = 16_384
 
 
@@ -27,6 +30,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--top", type=int, default=10)
     parser.add_argument("--queries", type=int, nargs="+", default=[1, 64])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     # Libraries read these when they are imported.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(options.threads)
@@ -36,6 +40,7 @@ def parse() -> argparse.Namespace:
 OPTIONS = parse()
 
 import numpy as np  # noqa: E402
+from quiet import watched  # noqa: E402
 
 import wordsight as ws  # noqa: E402
 from wordsight.packages import is_installed  # noqa: E402
@@ -99,6 +104,23 @@ def faiss_search(vectors: np.ndarray, k: int) -> Search:
     return lambda queries: index.search(queries, k)[1]
 
 
+def usearch_search(vectors: np.ndarray, k: int) -> Search:
+    from usearch.index import search
+
+    threads = OPTIONS.threads
+    return lambda queries: search(
+        vectors, queries, k, metric="ip", exact=True, threads=threads
+    ).keys.reshape(len(queries), -1)
+
+
+RIVALS: dict[str, tuple[str, Callable[[np.ndarray, int], Search]]] = {
+    "numpy float32": ("numpy", numpy_search),
+    "torch float32": ("torch", torch_search),
+    "faiss flat": ("faiss", faiss_search),
+    "usearch exact": ("usearch", usearch_search),
+}
+
+
 def main() -> None:
     vectors = draw(OPTIONS.rows, OPTIONS.width, seed=1)
     begun = time.perf_counter()
@@ -107,14 +129,29 @@ def main() -> None:
     print(f"opening the index: {time.perf_counter() - begun:.2f} s, once")
     searches: dict[str, Search] = {
         "ws.Index": lambda queries: np.array(index.search(queries, OPTIONS.top).keys),
-        "numpy float32": numpy_search(vectors, OPTIONS.top),
     }
-    if is_installed("torch"):
-        searches["torch float32"] = torch_search(vectors, OPTIONS.top)
-    if is_installed("faiss"):
-        searches["faiss flat"] = faiss_search(vectors, OPTIONS.top)
+    for name, (package, rival) in RIVALS.items():
+        if is_installed(package):
+            searches[name] = rival(vectors, OPTIONS.top)
+        else:
+            print(f"{name}: not compared, {package} is not installed")
+    warm_up(index)
     for count in OPTIONS.queries:
         compare(searches, vectors, draw(count, OPTIONS.width, seed=2))
+
+
+def warm_up(index: ws.Index) -> None:
+    if is_installed("torch"):
+        import torch
+
+        torch.set_num_threads(OPTIONS.threads)
+    used = time.process_time()
+    index.search(draw(WARM_UP, OPTIONS.width, seed=3), OPTIONS.top)
+    first = time.process_time() - used
+    used = time.process_time()
+    index.search(draw(WARM_UP, OPTIONS.width, seed=3), OPTIONS.top)
+    again = time.process_time() - used
+    print(f"{WARM_UP} queries: {first:.2f} CPU s the first time, {again:.2f} CPU s after that")
 
 
 def compare(searches: dict[str, Search], vectors: np.ndarray, queries: np.ndarray) -> None:
@@ -124,7 +161,7 @@ def compare(searches: dict[str, Search], vectors: np.ndarray, queries: np.ndarra
     cpu: dict[str, list[float]] = {name: [] for name in searches}
     wall: dict[str, list[float]] = {name: [] for name in searches}
     found: dict[str, np.ndarray] = {}
-    for _ in range(ROUNDS):
+    for _ in range(OPTIONS.rounds):
         for name, search in searches.items():
             begun, used = time.perf_counter(), time.process_time()
             found[name] = search(queries)
@@ -145,4 +182,5 @@ def compare(searches: dict[str, Search], vectors: np.ndarray, queries: np.ndarra
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import transformers
+from quiet import watched
 
 from wordsight.text import OPENAI_RULES, Tokenizer, openai_bpe
 
@@ -88,4 +89,5 @@ def transformers_tokenizer():
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from quiet import watched
 from train_speed import theirs, write_start
 
 CLASSES = 100
@@ -216,4 +217,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -22,6 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from quiet import watched
+
 BATCH = 256
 SHAPE = {"image": 64, "patch": 8, "width": 192, "depth": 6}
 TEXT = {"context": 77, "vocabulary": 49408, "width": 128, "heads": 2, "depth": 4}
@@ -195,4 +197,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with watched():
+        main()

@@ -1,8 +1,8 @@
 """Write the parts of the documentation that the code itself knows; `--check` only compares.
 
 - docs/cli.md: the real `--help` of every command
-- docs/adapt.md, docs/align.md and docs/train.md, between two marks: every setting of AdaptConfig,
-  of AlignConfig, of TrainConfig
+- docs/adapt.md, docs/align.md, docs/compress.md and docs/train.md, between two marks: every setting
+  of AdaptConfig, of AlignConfig, of CompressConfig, of TrainConfig
 """
 
 import ast
@@ -19,6 +19,7 @@ TRAINING = DOCS.parent / "src/wordsight/training"
 SETTINGS = {
     "adapt.md": TRAINING / "adaptation/config.py",
     "align.md": TRAINING / "align_config.py",
+    "compress.md": TRAINING / "compression/config.py",
     "train.md": TRAINING / "contrastive/config.py",
 }
 """The page of each configuration, and the file that holds the class."""

@@ -39,6 +39,15 @@ def no_network() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is cached out of the user's own folder."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("WORDSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the bundle `tiny`, the bundle `headless` and bare `towers`; not to be changed."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wordsight.commands.adapt import adapt as adapt
     from wordsight.commands.align import align as align
+    from wordsight.commands.compress import compress as compress
+    from wordsight.commands.edge import write_edge as write_edge
     from wordsight.commands.train import train as train
     from wordsight.engine import Model as Model
     from wordsight.engine import load as load
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from wordsight.transfer import Index as Index
     from wordsight.transfer import LinearProbe as LinearProbe
     from wordsight.transfer import ZeroShotClassifier as ZeroShotClassifier
+    from wordsight.transfer.decisions import decide as decide
 
 __version__ = "0.1.0"
 
@@ -33,9 +36,12 @@ _HOMES = {
     "ZeroShotClassifier": "wordsight.transfer",
     "adapt": "wordsight.commands.adapt",
     "align": "wordsight.commands.align",
+    "compress": "wordsight.commands.compress",
+    "decide": "wordsight.transfer.decisions",
     "load": "wordsight.engine",
     "teach": "wordsight.training.teach",
     "train": "wordsight.commands.train",
+    "write_edge": "wordsight.commands.edge",
 }
 
 __all__ = [
@@ -47,9 +53,12 @@ __all__ = [
     "__version__",
     "adapt",
     "align",
+    "compress",
+    "decide",
     "load",
     "teach",
     "train",
+    "write_edge",
 ]
 
 

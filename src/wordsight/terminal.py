@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wordsight.commands.doctor import Report
     from wordsight.commands.evaluate import Evaluated
     from wordsight.commands.export import Exported
+    from wordsight.commands.lowering import Lowered
     from wordsight.commands.models import ModelRow
     from wordsight.commands.runs import RunRow
     from wordsight.commands.verify import Verification
@@ -290,21 +291,52 @@ class Terminal:
     def exported(self, done: "Exported") -> None:
         """Show how closely each engine says what torch says."""
         say = self.phrases
+        if done.lowered is not None:
+            self.lowered(done.lowered)
         names = ("engine", "pictures", "sentences", "cosine", "agreement")
+        rows = [
+            [
+                one.engine,
+                f"{one.image.largest_difference:.1e}",
+                f"{one.text.largest_difference:.1e}",
+                f"{min(one.image.smallest_cosine, one.text.smallest_cosine):.6f}",
+                f"{one.agreement:.1%}",
+            ]
+            for one in done.parity
+        ]
+        if rows:
+            self.table([say(f"export.{name}") for name in names], rows)
+        self.say("export.written", target=done.path, precision=done.precision, opset=done.opset)
+
+    def lowered(self, done: "Lowered") -> None:
+        """Show how a lower precision was judged, and which layers it left out."""
+        say = self.phrases
+        self.say(
+            "export.judged",
+            asked=done.asked,
+            n=done.engines[0].agreement.n if done.engines else 0,
+            source=done.source,
+        )
+        names = ("engine", "cosines", "decisions", "auroc")
         self.table(
             [say(f"export.{name}") for name in names],
             [
                 [
                     one.engine,
-                    f"{one.image.largest_difference:.1e}",
-                    f"{one.text.largest_difference:.1e}",
-                    f"{min(one.image.smallest_cosine, one.text.smallest_cosine):.6f}",
-                    f"{one.agreement:.1%}",
+                    f"{one.image.mean_cosine:.5f} / {one.text.mean_cosine:.5f}",
+                    f"{one.agreement.value:.1%} ({one.agreement.low:.1%}-{one.agreement.high:.1%})",
+                    f"{one.auroc_before:.4f} -> {one.auroc:.4f}",
                 ]
-                for one in done.parity
+                for one in done.engines
             ],
         )
-        self.say("export.written", target=done.path, precision=done.precision, opset=done.opset)
+        for failure in done.failures:
+            self.say("export.beyond", failure=failure)
+        for tower in done.towers:
+            kept = ", ".join(name for name, _ in tower.kept) or say("export.none")
+            precision = say("export.higher") if tower.precision == "higher" else tower.precision
+            name = say(f"export.{tower.tower}_tower")
+            self.say("export.tower", name=name, precision=precision, kept=kept)
 
 
 def _unseen(step: str, done: int, of: int, /, *, each: int = 1, note: str = "") -> None:

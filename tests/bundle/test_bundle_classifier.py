@@ -175,6 +175,65 @@ def test_hostile_numbers_are_refused_by_name(bundle_copy: Path, case: str):
         open_bundle(bundle_copy)
 
 
+def test_sentences_about_none_of_them_share_the_greatest_of_their_logits():
+    one, rows = made(classes=5, num_none=0), pictures()
+    words = ClassifierWords(names=("a", "b", "c"), method="test", num_none=2, temperature=0.5)
+    two = BundleClassifier(words=words, weights=one.weights, bias=one.bias)
+    two.check(EMBED, where="here")
+    logits = one.logits(rows)
+    expected = np.column_stack([logits[:, :3], logits[:, 3:].max(axis=1)])
+    assert np.array_equal(two.logits(rows), expected)
+    powers = np.exp(expected / 0.5)
+    chances = two.probabilities(rows)
+    assert np.abs(chances - powers / powers.sum(1, keepdims=True)).max() < 1e-9
+    for num_none in (1, 3):
+        words = ClassifierWords(names=("a", "b", "c"), method="test", num_none=num_none)
+        with pytest.raises(BundleError, match="weights is float32 of shape"):
+            BundleClassifier(words=words, weights=one.weights, bias=one.bias).check(
+                EMBED, where="here"
+            )
+
+
+def test_examples_and_sentences_about_none_are_refused_together(bundle_copy: Path):
+    path = written(bundle_copy, made(keys=4, strength=1.0)) / "classifier.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_none": 1}))
+    worlds.rewrite_sums(bundle_copy)
+    with pytest.raises(BundleError, match="examples, which cannot vote for none"):
+        open_bundle(bundle_copy)
+
+
+def edge_of(bundle: Path, *kept: str) -> Path:
+    """Keep some files of a bundle with a classifier, and rewrite its checksums."""
+    written(bundle, made())
+    for file in bundle.iterdir():
+        if file.name not in (*kept, "config.json", "SHA256SUMS"):
+            file.unlink()
+    worlds.rewrite_sums(bundle)
+    return bundle
+
+
+def test_without_a_text_tower_there_must_be_a_classifier_and_no_tokenizer(
+    bundle_copy: Path, tmp_path: Path
+):
+    whole = Path(shutil.copytree(bundle_copy, tmp_path / "whole"))
+    edge = edge_of(bundle_copy, "image.onnx", "classifier.json", "classifier.npz")
+    assert not open_bundle(edge).has_text
+    assert open_bundle(edge).has_graphs
+    refused = [
+        ("image.onnx",),
+        ("image.onnx", "tokenizer.json"),
+        ("image.onnx", "tokenizer.json", "classifier.json", "classifier.npz"),
+        ("classifier.json", "classifier.npz"),
+        ("text.onnx", "tokenizer.json", "classifier.json", "classifier.npz"),
+    ]
+    for number, kept in enumerate(refused):
+        copy = edge_of(Path(shutil.copytree(whole, tmp_path / str(number))), *kept)
+        with pytest.raises(BundleError, match=r"holds no weights: expected image\.onnx"):
+            open_bundle(copy)
+    with pytest.raises(BundleError, match=r"tokenizer\.json is missing"):
+        open_bundle(edge_of(whole, "image.onnx", "text.onnx", "classifier.json", "classifier.npz"))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -185,6 +244,15 @@ def test_hostile_numbers_are_refused_by_name(bundle_copy: Path, case: str):
         {"threshold": 1.5},
         {"strength": -1},
         {"neighbours": 2, "strength": 1.0},
+        {"num_none": -1},
+        {"num_none": 1},
+        {"groups": {"class 0": ["class 1"]}},
+        {"groups": {"group": ["nowhere"]}},
+        {"groups": {"group": []}},
+        {"groups": {"one": ["class 0"], "two": ["class 0"]}},
+        {"groups": {"one": ["two"], "two": ["one"]}},
+        {"groups": {"one": ["one"]}},
+        {"groups": {"one": "class 0"}},
         {"code": "print()"},
     ],
 )
@@ -192,7 +260,7 @@ def test_words_out_of_range_are_refused_by_name(bundle_copy: Path, change: dict[
     path = written(bundle_copy, made()) / "classifier.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     worlds.rewrite_sums(bundle_copy)
-    with pytest.raises(BundleError, match=r"classifier\.json"):
+    with pytest.raises(BundleError, match=r"classifier\.(json|npz)"):
         open_bundle(bundle_copy)
 
 

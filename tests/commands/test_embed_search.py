@@ -20,7 +20,7 @@ import worlds
 from tally import COUNT
 from wordsight import Index, load
 from wordsight.cli import main
-from wordsight.commands import embed as module
+from wordsight.commands import embedding_run as module
 from wordsight.commands.embed import embed
 from wordsight.engine import Model
 from wordsight.errors import BusyError, DataError, InputError, MissingError
@@ -133,9 +133,9 @@ def test_only_new_and_changed_pictures_are_encoded_and_vanished_ones_go(
 def test_files_of_several_row_groups_are_brought_up_to_date(
     model: Model, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from wordsight.data import embedding_table
+    from wordsight.data import embedding_file
 
-    for where in (embedding_table, module):
+    for where in (embedding_file, module):
         monkeypatch.setattr(where, "GROUP_ROWS", 3)
     monkeypatch.setattr(module, "CHUNK", 2)
     out = tmp_path / "f.parquet"
@@ -194,7 +194,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from wordsight import load
-from wordsight.commands import embed as module
+from wordsight.commands import embedding_run as module
+from wordsight.commands.embed import embed
 module.CHUNK = 2
 def progress(step, done, of):
     if done >= int(sys.argv[4]):
@@ -204,7 +205,7 @@ if sys.argv[4] == "-1":
     progress = None
 model = load(sys.argv[1])
 paths = [Path(line) for line in sys.argv[3].splitlines()]
-module.embed(model, paths, sys.argv[2], progress=progress)
+embed(model, paths, sys.argv[2], progress=progress)
 """
 
 
@@ -277,6 +278,14 @@ def test_where_keeps_pictures_with_the_value(run: Any, embedded: Path):
     assert [Path(line["path"]).name for line in done.lines] == ["漢字　青.jpg"]
     size = pq.read_table(embedded)["size"][0].as_py()
     assert run("search", embedded, "red", "--where", f"size={size}", "--json").lines
+    found = run(
+        "search", embedded, "red", "--where", f"size>{size}", "--where", "folder!=x", "--json"
+    )
+    sizes = pq.read_table(embedded)["size"].to_pylist()
+    assert len(found.lines) == sum(one > size for one in sizes)
+    unfit = run("search", embedded, "red", "--where", "size>large")
+    assert unfit.code == 2
+    assert "holds numbers" in unfit.err
     wrong = run("search", embedded, "red", "--where", "folde=x")
     assert wrong.code == 2
     assert "did you mean" in wrong.err or "folder" in wrong.err

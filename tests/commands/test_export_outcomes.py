@@ -79,8 +79,10 @@ def test_an_engine_that_says_something_else_leaves_nothing_behind(
 def test_both_limits_hold_for_both_towers_and_nan_is_beyond_them(
     difference: float, cosine: float, is_within: bool
 ):
-    good = TowerParity(num_inputs=1, largest_difference=0.0, smallest_cosine=1.0)
-    other = TowerParity(num_inputs=1, largest_difference=difference, smallest_cosine=cosine)
+    good = TowerParity(num_inputs=1, mean_cosine=1.0, largest_difference=0.0, smallest_cosine=1.0)
+    other = TowerParity(
+        num_inputs=1, mean_cosine=1.0, largest_difference=difference, smallest_cosine=cosine
+    )
     for image, text in ((good, other), (other, good)):
         parity = Parity(engine="openvino", image=image, text=text, agreement=1.0)
         assert parity.is_within(limits.LIMITS["float32"]) == is_within

@@ -51,9 +51,15 @@ def test_every_setting_of_learning_is_documented(page):
     pytest.importorskip("torch")
     from wordsight.training.adaptation.config import AdaptConfig
     from wordsight.training.align_config import AlignConfig
+    from wordsight.training.compression.config import CompressConfig
     from wordsight.training.contrastive.config import TrainConfig
 
-    known = {"adapt.md": AdaptConfig, "align.md": AlignConfig, "train.md": TrainConfig}
+    known = {
+        "adapt.md": AdaptConfig,
+        "align.md": AlignConfig,
+        "compress.md": CompressConfig,
+        "train.md": TrainConfig,
+    }
     config = known[page]
     fields = {field.name for field in dataclasses.fields(config)}
     assert fields == {name for name, _, _ in generate.settings(generate.SETTINGS[page])}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tally import COUNT
 from wordsight.errors import ConfigError, TextError
-from wordsight.text import OPENAI_RULES, Tokenizer, clean, openai_bpe
+from wordsight.text import OPENAI_RULES, Tokenizer, openai_bpe
+from wordsight.text.clean import clean
 
 PIECES = [
     "'s", "'S", "'ſ", "'ll", "'VE", "''d", "n't", "don't", "&lt;b&gt;", "&amp;amp;", "&#8217;",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wordsight.text import clean
+from wordsight.text.clean import clean
 
 PIECES = [
     "&lt;",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tally import COUNT
-from wordsight.text import clean
+from wordsight.text.clean import clean
 
 NUM_STRINGS = 20_000
 WORDS = ["a", "photo", "of", "the", "dog", "DON'T", "isn't", "we'll", "I'VE", "they're", "naïve",

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wordsight.errors import ConfigError, TextError
-from wordsight.text import clean
+from wordsight.text.clean import clean
 from wordsight.text.learn_bpe import learn_bpe
 
 ENGLISH = [

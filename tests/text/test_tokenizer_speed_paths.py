@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tally import COUNT
 from wordsight.errors import TextError
-from wordsight.text import OPENAI_RULES, Tokenizer, TokenizerRules, clean, word_memory
-from wordsight.text.clean import is_tidy
+from wordsight.text import OPENAI_RULES, Tokenizer, TokenizerRules, word_memory
+from wordsight.text.clean import clean, is_tidy
 from wordsight.text.word_memory import WordMemory
 
 PIECES = [

@@ -76,7 +76,7 @@ def test_every_method_writes_a_bundle_that_classifies_by_itself(
     assert found == done.outcome.after[target.name]
     assert measure(model, other.part("test"), language="en") == done.outcome.after["shapes"]
     paths = [Path(str(image)) for image in target.images[:3]]
-    decisions = classify_learnt(model, paths, classifier)
+    decisions = classify_learnt(model, paths)
     assert all(decision.label in target.class_names for decision in decisions)
     assert abs(sum(score for _, score in decisions[0].scores) - 1) < 1e-6
     assert str(done.outcome.after[target.name]) in (out / "README.md").read_text()

@@ -1,4 +1,6 @@
-"""A classifier that lies in a bundle: what `wordsight adapt` learnt, for `classify` to use.
+"""A classifier that lies in a bundle, for `classify` to use: learnt, or made of sentences.
+
+`wordsight adapt` learns one from pictures; `wordsight edge` writes down what sentences say.
 
 classifier.json   names, method, calibration, threshold, where it is from
 classifier.npz    the numbers: plain arrays, nothing that could be executed
@@ -13,13 +15,14 @@ the nearest keys vote instead, each with exp(sharpness * cosine), and the logits
 log((1 - strength) * softmax(linear) + strength * votes). Probabilities are
 softmax(logits / temperature).
 
-Shape letters: N pictures, E joint space, C classes, K examples in the cache.
+Sentences about none of the classes have rows of their own after those of the classes. The greatest
+of their logits stands for all of them, as one more class.
+
+Shape letters: N pictures, E joint space, C classes, Z sentences about none of them, K examples.
 """
 
-import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -28,16 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wordsight.bundle.plain_arrays import Floats, pack, unpack
 from wordsight.bundle.schema import read_json
 from wordsight.config import from_dict, to_dict
 from wordsight.errors import BundleError, ConfigError
 
-Floats = NDArray[np.float32]
-
 WORDS_FILE, NUMBERS_FILE = "classifier.json", "classifier.npz"
 LINEAR, CACHE = ("weights", "bias"), ("keys", "values")
-_STAMP = (1980, 1, 1, 0, 0, 0)
-"""Time of every member: equal classifiers are equal bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +60,10 @@ class ClassifierWords:
     """How fast an example loses its say with distance."""
     neighbours: int = 0
     """Nearest examples that vote; 0 for all, added to the logits."""
+    num_none: int = 0
+    """Sentences about pictures that show none of the classes; their rows are the last."""
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Members of each group: classes or other groups; named where no class is probable enough."""
     provenance: dict[str, Any] = field(default_factory=dict[str, Any])
     """Model, data, settings and seed it was made from."""
 
@@ -76,26 +80,52 @@ class ClassifierWords:
             raise ValueError("strength and sharpness must be 0 or more")
         if self.neighbours < 0 or (self.neighbours and self.strength >= 1):
             raise ValueError("neighbours must be 0 or more, and leave the words a share")
+        if self.num_none < 0:
+            raise ValueError(f"num_none must be 0 or more, got {self.num_none}")
+        _check_groups(self.groups, self.names)
+
+
+def _check_groups(groups: Mapping[str, tuple[str, ...]], names: tuple[str, ...]) -> None:
+    """Check that groups make a tree: everything has one place, and leads up to a top.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    members = [member for group in groups.values() for member in group]
+    if set(groups) & set(names) or not set(members) <= {*groups, *names}:
+        raise ValueError("groups must hold classes or groups, and not be called like a class")
+    if len(set(members)) < len(members) or not all(groups.values()):
+        raise ValueError("groups must not be empty, and everything in them has one place")
+    above = {member: group for group, inside in groups.items() for member in inside}
+    for group in groups:
+        seen = {group}
+        while (group := above.get(group, "")) and group not in seen:
+            seen.add(group)
+        if group:
+            raise ValueError(f"group {group!r} contains itself")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleClassifier:
-    """A learnt classifier over the unit vectors of pictures."""
+    """A classifier over the unit vectors of pictures."""
 
     words: ClassifierWords
     weights: Floats
-    """(C, E)"""
+    """(C + Z, E)"""
     bias: Floats
-    """(C,)"""
+    """(C + Z,)"""
     keys: Floats | None = None
     """(K, E) unit vectors of examples."""
     values: Floats | None = None
     """(K, C) what each says of the classes."""
 
     def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the logits (N, C) of unit vectors (N, E)."""
+        """Return the logits (N, C) of unit vectors (N, E); (N, C + 1) with sentences of none."""
         rows = np.asarray(embeddings, np.float64)
         linear = rows @ self.weights.T + self.bias
+        if self.words.num_none:
+            of_classes, of_none = np.split(linear, [len(self.words.names)], axis=1)
+            linear = np.concatenate([of_classes, of_none.max(axis=1, keepdims=True)], axis=1)
         if self.keys is None or self.values is None:
             return linear
         cosines, strength = rows @ self.keys.T, self.words.strength
@@ -107,13 +137,16 @@ class BundleClassifier:
         return np.log((1 - strength) * _softmax(linear) + strength * votes)
 
     def probabilities(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the probability (N, C) of every class for unit vectors (N, E)."""
+        """Return the probability (N, C) of every class for unit vectors (N, E).
+
+        With sentences about none of them, theirs is one more column, (N, C + 1).
+        """
         return _softmax(self.logits(embeddings) / self.words.temperature)
 
     def files(self) -> dict[str, bytes]:
         """Return the content of both files."""
         text = json.dumps(to_dict(self.words), indent=1, ensure_ascii=False) + "\n"
-        return {WORDS_FILE: text.encode(), NUMBERS_FILE: _packed(self._arrays())}
+        return {WORDS_FILE: text.encode(), NUMBERS_FILE: pack(self._arrays())}
 
     def check(self, embed_dim: int, *, where: str) -> None:
         """Check that the arrays fit the names, each other and the model.
@@ -122,7 +155,10 @@ class BundleClassifier:
             BundleError: naming the array that does not.
         """
         classes = len(self.words.names)
-        shapes: dict[str, tuple[int, ...]] = {"weights": (classes, embed_dim), "bias": (classes,)}
+        rows = classes + self.words.num_none
+        shapes: dict[str, tuple[int, ...]] = {"weights": (rows, embed_dim), "bias": (rows,)}
+        if self.keys is not None and self.words.num_none:
+            raise BundleError(f"{where}: holds examples, which cannot vote for none of the classes")
         if self.keys is not None:
             shapes |= {
                 "keys": (len(self.keys), embed_dim),
@@ -162,50 +198,10 @@ def read_classifier(folder: Path, embed_dim: int) -> BundleClassifier:
         words = from_dict(ClassifierWords, read_json(path), where=str(path))
     except ConfigError as error:
         raise BundleError(str(error), hint=error.hint) from None
-    arrays = _unpacked(folder / NUMBERS_FILE)
+    arrays = unpack(folder / NUMBERS_FILE, (*LINEAR, *CACHE))
     missing = [name for name in LINEAR if name not in arrays]
     if missing:
         raise BundleError(f"{folder / NUMBERS_FILE}: {missing[0]} is missing")
     found = BundleClassifier(words=words, **arrays)
     found.check(embed_dim, where=str(folder / NUMBERS_FILE))
     return found
-
-
-def _packed(arrays: Mapping[str, Floats]) -> bytes:
-    """Return an .npz of stored members, the same bytes for the same arrays."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _STAMP), member.getvalue())
-    return buffer.getvalue()
-
-
-def _unpacked(path: Path) -> dict[str, Floats]:
-    """Read the members of an .npz; none is larger than the file, so memory stays bounded."""
-    found: dict[str, Floats] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = member.filename.removesuffix(".npy")
-                if name not in (*LINEAR, *CACHE) or name in found:
-                    raise BundleError(f"{path}: member {member.filename[:80]!r} does not belong")
-                if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-                    raise BundleError(f"{path}: member {name!r} is packed; expected it stored")
-                found[name] = _array(archive.read(member))
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
-        raise BundleError(f"{path}: is not an .npz of plain arrays: {error}") from None
-    return found
-
-
-def _array(content: bytes) -> Floats:
-    """Read a .npy of float32; what its header promises must be there before it is believed."""
-    file = io.BytesIO(content)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("a member is of another version than 1.0")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    rest = content[file.tell() :]
-    if is_fortran or dtype != np.dtype("<f4") or len(rest) != 4 * math.prod(shape):
-        raise ValueError(f"a member is {dtype} of shape {shape}, and has {len(rest)} bytes")
-    return np.frombuffer(rest, "<f4").reshape(shape)

@@ -5,15 +5,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wordsight.config import from_dict, to_dict
 from wordsight.errors import BundleError, ConfigError
 from wordsight.images import Preprocessing
-from wordsight.text import TokenizerRules
+from wordsight.text.rules import TokenizerRules
 
 SCHEMA = 1
 MAX_CONFIG_BYTES = 1 << 20
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,8 @@ class BundleConfig:
     """How a picture becomes the input of the image tower."""
     tokenizer: TokenizerRules
     """What to know beside tokenizer.json."""
+    precision: Precision = "float32"
+    """What engines that can may multiply in; int8 is part of a graph, and this is for the rest."""
     architecture: dict[str, Any] = field(default_factory=dict[str, Any])
     """Towers and heads in model.safetensors, for the torch engine; empty if there is none."""
     class_names: tuple[str, ...] = ()

@@ -7,16 +7,22 @@ my-model/
   model.safetensors  weights for the torch engine; a bundle has this, or the two graphs, or all
   tokenizer.json     Hugging Face `tokenizers` format
   prompts.toml       default templates per language
-  classifier.json    a classifier that was learnt on it, if there is one: words, and
+  classifier.json    classes it decides between, if it has some: words, and
   classifier.npz     numbers
+  golden.json        inputs with what the original says of them, for `wordsight verify`: words, and
+  golden.npz         numbers
   README.md          model card
   SHA256SUMS         written last; a folder without it is not a bundle
   run/               how it was learnt: settings, metrics, report; not part of the model
+
+An edge bundle (`wordsight edge`) is config.json, image.onnx and a classifier: it decides, and reads
+no sentences.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wordsight.bundle.classifier import (
     NUMBERS_FILE,
@@ -24,13 +30,17 @@ from wordsight.bundle.classifier import (
     BundleClassifier,
     read_classifier,
 )
+from wordsight.bundle.golden import GOLDEN_NUMBERS, GOLDEN_WORDS, Golden, read_golden
 from wordsight.bundle.onnx_file import check_onnx
 from wordsight.bundle.prompts import Prompts, read_prompts
 from wordsight.bundle.schema import BundleConfig, read_config
 from wordsight.bundle.tensors import check_safetensors
-from wordsight.errors import BundleError
+from wordsight.errors import BundleError, InputError, MissingError
 from wordsight.files import atomic_folder, recover_folder, sha256
-from wordsight.text import Tokenizer
+from wordsight.packages import is_installed
+
+if TYPE_CHECKING:
+    from wordsight.text import Tokenizer
 
 SUMS = "SHA256SUMS"
 CONFIG = "config.json"
@@ -45,8 +55,8 @@ RUN = "run"
 KNOWN = (
     *(CONFIG, IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS, TOKENIZER, PROMPTS, CARD),
     *(WORDS_FILE, NUMBERS_FILE),
+    *(GOLDEN_WORDS, GOLDEN_NUMBERS),
 )
-REQUIRED = (CONFIG, TOKENIZER)
 MAX_SUMS_BYTES = 1 << 16
 
 
@@ -64,9 +74,14 @@ class Bundle:
         return name in self.files
 
     @property
+    def has_text(self) -> bool:
+        """Whether it reads sentences; an edge bundle does not."""
+        return self.has(TEXT_GRAPH) or self.has(WEIGHTS)
+
+    @property
     def has_graphs(self) -> bool:
         """Whether it runs on the engines that need no torch."""
-        return self.has(IMAGE_GRAPH) and self.has(TEXT_GRAPH)
+        return self.has(IMAGE_GRAPH) and (self.has(TEXT_GRAPH) or not self.has_text)
 
     @property
     def has_weights(self) -> bool:
@@ -74,7 +89,7 @@ class Bundle:
         return self.has(WEIGHTS)
 
     def classifier(self) -> BundleClassifier | None:
-        """Load the classifier that was learnt on this model, if there is one.
+        """Load the classifier that lies in this model, if there is one.
 
         Raises:
             BundleError: if it is damaged or does not fit the model.
@@ -83,9 +98,47 @@ class Bundle:
             return None
         return read_classifier(self.path, self.config.embed_dim)
 
-    def tokenizer(self) -> Tokenizer:
-        """Load the tokenizer."""
+    def golden(self) -> Golden | None:
+        """Load what the original says of some inputs, if it was written down.
+
+        Raises:
+            BundleError: if it is damaged or does not fit the model.
+        """
+        if not self.has(GOLDEN_WORDS):
+            return None
+        return read_golden(self.path, self.config.embed_dim)
+
+    def tokenizer(self) -> "Tokenizer":
+        """Load the tokenizer.
+
+        Raises:
+            InputError: if this is an edge bundle.
+            MissingError: if the packages that read sentences are not installed.
+        """
+        self.need_text()
+        for package in ("ftfy", "tokenizers"):
+            if not is_installed(package):
+                raise MissingError(
+                    f"{self.path}: reads sentences, and the package {package!r} is not installed",
+                    hint="pip install wordsight; without it only edge bundles run",
+                )
+        from wordsight.text import Tokenizer
+
         return Tokenizer.from_file(self.path / TOKENIZER, self.config.tokenizer)
+
+    def need_text(self) -> None:
+        """Refuse what needs sentences to be read.
+
+        Raises:
+            InputError: if this is an edge bundle.
+        """
+        if not self.has_text:
+            raise InputError(
+                f"{self.path}: is an edge bundle: it decides between its own classes, and has no "
+                "text tower to read sentences with",
+                hint="take the model it was made from; for other classes: wordsight edge MODEL "
+                "--classes FILE --out EDGE",
+            )
 
     def prompts(self) -> Prompts:
         """Load the default templates; without the file, the name alone is the sentence."""
@@ -100,10 +153,7 @@ def open_bundle(path: Path) -> Bundle:
             the message names the file.
     """
     recover_folder(path)
-    if not path.is_dir():
-        raise BundleError(
-            f"{path}: there is no such folder", hint="give a bundle folder, or the name 'mini'"
-        )
+    _need_folder(path)
     files = _read_sums(path)
     for name, expected in files.items():
         file = path / name
@@ -115,19 +165,54 @@ def open_bundle(path: Path) -> Bundle:
                 hint="copy the model again from where it was made",
             )
     bundle = Bundle(path=path, config=read_config(path / CONFIG), files=files)
-    if not (bundle.has_graphs or bundle.has_weights):
-        raise BundleError(
-            f"{path}: holds no weights: expected {IMAGE_GRAPH} and {TEXT_GRAPH}, or {WEIGHTS}"
-        )
+    _check_parts(bundle)
     for name in (IMAGE_GRAPH, TEXT_GRAPH):
         if bundle.has(name):
             check_onnx(path / name)
     if bundle.has_weights:
         check_safetensors(path / WEIGHTS)
-    if bundle.has(WORDS_FILE) != bundle.has(NUMBERS_FILE):
-        raise BundleError(f"{path}: {WORDS_FILE} and {NUMBERS_FILE} belong together")
+    for words, numbers in ((WORDS_FILE, NUMBERS_FILE), (GOLDEN_WORDS, GOLDEN_NUMBERS)):
+        if bundle.has(words) != bundle.has(numbers):
+            raise BundleError(f"{path}: {words} and {numbers} belong together")
     bundle.classifier()
+    bundle.golden()
     return bundle
+
+
+def _need_folder(path: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        BundleError: saying what is there instead.
+    """
+    if path.is_file():
+        raise BundleError(
+            f"{path}: is a file, and a bundle is a folder",
+            hint="wordsight doctor FILE says what a checkpoint is; to make a bundle of it: "
+            "wordsight export FILE --out BUNDLE",
+        )
+    if not path.is_dir():
+        raise BundleError(
+            f"{path}: there is no such folder", hint="give a bundle folder, or the name 'mini'"
+        )
+
+
+def _check_parts(bundle: Bundle) -> None:
+    """Check that the files make a model, or an edge bundle.
+
+    Raises:
+        BundleError: naming what is missing.
+    """
+    path = bundle.path
+    is_edge = bundle.has(WORDS_FILE) and not (bundle.has_text or bundle.has(TOKENIZER))
+    runs = bundle.has_graphs or bundle.has_weights
+    if not runs or not (bundle.has_text or is_edge):
+        raise BundleError(
+            f"{path}: holds no weights: expected {IMAGE_GRAPH} and {TEXT_GRAPH}, or {WEIGHTS}; an "
+            f"edge bundle has {IMAGE_GRAPH} and {WORDS_FILE}, and no {TOKENIZER}"
+        )
+    if bundle.has_text and not bundle.has(TOKENIZER):
+        raise BundleError(f"{path}: {TOKENIZER} is missing from {SUMS}")
 
 
 def _read_sums(path: Path) -> dict[str, str]:
@@ -147,9 +232,8 @@ def _read_sums(path: Path) -> dict[str, str]:
         if name not in KNOWN or name in files:
             raise BundleError(f"{sums}: line {number} names {name[:80]!r}, not a file of a bundle")
         files[name] = digest
-    for name in REQUIRED:
-        if name not in files:
-            raise BundleError(f"{path}: {name} is missing from {SUMS}")
+    if CONFIG not in files:
+        raise BundleError(f"{path}: {CONFIG} is missing from {SUMS}")
     return files
 
 

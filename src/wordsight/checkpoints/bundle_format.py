@@ -39,8 +39,10 @@ def read_bundle(path: Path, overrides: Overrides) -> Checkpoint:
         BundleError: if the folder is damaged or not a bundle.
         CheckpointError: if its towers or heads have no counterpart in other formats, or it has no
             model.safetensors; the message names file and layer.
+        InputError: if it is an edge bundle.
     """
     bundle = open_bundle(path)
+    bundle.need_text()
     if not bundle.has_weights:
         raise CheckpointError(
             f"{path}: has graphs alone and no {WEIGHTS}: there are no weights to read", hint=ALONE

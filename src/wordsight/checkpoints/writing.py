@@ -16,6 +16,7 @@ from wordsight.checkpoints.open_clip import is_open_clip, write_open_clip
 from wordsight.checkpoints.openai import has_openai_names, write_openai
 from wordsight.errors import CheckpointError
 from wordsight.files import atomic_folder, atomic_write, recover_folder
+from wordsight.model.architecture import VisionTransformerConfig
 
 
 def write_checkpoint(
@@ -38,6 +39,8 @@ def write_checkpoint(
         BundleError: if a folder that is not a bundle stands where one should be written.
     """
     recover_folder(path)
+    if format != "bundle":
+        _refuse_pruned(checkpoint, format)
     if format == "bundle":
         check_replaceable(path)
         write_bundle_format(checkpoint, path)
@@ -61,6 +64,16 @@ def write_checkpoint(
             hint="big_vision itself has no use for it: write hf or open_clip",
         )
     return ()
+
+
+def _refuse_pruned(checkpoint: Checkpoint, format: FormatName) -> None:  # noqa: A002
+    image = checkpoint.architecture.image
+    if isinstance(image, VisionTransformerConfig) and image.attention_width != image.width:
+        raise CheckpointError(
+            f"{checkpoint.path}: its picture tower is pruned to {image.num_heads} heads of "
+            f"{image.head_width} channels at width {image.width}, and {format} has no words for it",
+            hint="other programs can run its ONNX towers: wordsight export",
+        )
 
 
 def _check_file(path: Path) -> None:

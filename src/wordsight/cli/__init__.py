@@ -5,13 +5,29 @@ Heavy imports live inside the functions, so that `wordsight --help` answers at o
 
 import sys
 
-from wordsight.cli import adapt, evaluate, learn, models, overlap, plan, search, study, use
+from wordsight.cli import (
+    adapt,
+    bench,
+    compress,
+    edge,
+    evaluate,
+    learn,
+    models,
+    overlap,
+    plan,
+    search,
+    study,
+    use,
+)
 from wordsight.cli.app import INTERRUPTED, app
 from wordsight.errors import MissingError, WordsightError
 
 __all__ = [
     "adapt",
     "app",
+    "bench",
+    "compress",
+    "edge",
     "evaluate",
     "learn",
     "main",

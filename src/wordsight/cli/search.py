@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from wordsight.cli.app import FINDINGS, Json, Language, app
+from wordsight.cli.pace import say_pace
 
 Engine = Literal["auto", "onnxruntime", "openvino", "torch"]
 Several = Parameter(negative=())
@@ -62,6 +63,7 @@ def embed(
             encoded=done.num_encoded,
             removed=done.num_removed,
         )
+        say_pace(terminal, opened.pace)
     if done.unreadable:
         raise SystemExit(FINDINGS)
 
@@ -94,7 +96,7 @@ def search(
         plus: Sentence to add; may be repeated.
         minus: Sentence to take away; may be repeated.
         top: How many pictures to find.
-        where: column=value that pictures must have; may be repeated.
+        where: Condition on a column, such as "size>100000"; =, !=, <, <=, > or >=; may be repeated.
         model: Where the model lies now that made the file, if it was moved.
         json_lines: One JSON object per picture on stdout.
         contact_sheet: Also write an HTML page with the pictures.
@@ -106,9 +108,8 @@ def search(
 
     terminal = Terminal.open(lang, quiet=json_lines)
     wanted = command.compose(query, image, plus or (), minus or ())
-    conditions = command.read_conditions(where or ())
     opened = command.open_model(file, model, engine=engine)
-    hits = command.search(opened, file, wanted, top=top, where=conditions)
+    hits = command.search(opened, file, wanted, top=top, where=where or ())
     if contact_sheet:
         title = query or str(image or terminal.phrases("search.found"))
         command.write_sheet(contact_sheet, hits, title=title, phrases=terminal.phrases)

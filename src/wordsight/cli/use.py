@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from wordsight.cli.app import FINDINGS, Json, Language, app
+from wordsight.cli.pace import say_pace
 from wordsight.errors import InputError
 
 Engine = Literal["auto", "onnxruntime", "openvino", "torch"]
@@ -25,6 +26,7 @@ def classify(
     json_lines: Json = False,
     contact_sheet: Path | None = None,
     engine: Engine = "auto",
+    no_cache: Annotated[bool, Parameter(negative=())] = False,
     lang: Language | None = None,
 ) -> None:
     """Sort pictures by what is said of the classes; nothing has to be trained.
@@ -33,7 +35,8 @@ def classify(
 
     Args:
         photos: Files, folders (searched through), patterns in quotes, or - for paths on stdin.
-        labels: Class names with commas between: "cat,dog"; a model of wordsight adapt has its own.
+        labels: Class names with commas between: "cat,dog"; a model of wordsight adapt or edge has
+            its own.
         classes: TOML file with sentences per class and more, instead of --labels.
         model: Shipped model "mini", or a bundle folder.
         templates: File of sentences with {} where the class name goes, one per line.
@@ -41,39 +44,37 @@ def classify(
         json_lines: One JSON object per picture on stdout.
         contact_sheet: Also write an HTML page with pictures and scores.
         engine: What runs the model; auto takes the fastest installed.
+        no_cache: Read all sentences again, and keep nothing of them for the next time.
         lang: Language of what people read: en or ja.
     """
     from wordsight import load
     from wordsight.commands import classify as command
+    from wordsight.commands.given_classes import read_classes, read_templates
     from wordsight.images import find_images
     from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
     _refuse_options(photos)
     is_learnt = labels is None and classes is None
-    wanted = () if is_learnt else command.read_classes(labels, classes)
-    chosen = command.read_templates(templates) if templates else None
+    wanted = () if is_learnt else read_classes(labels, classes)
+    chosen = read_templates(templates) if templates else None
     paths = find_images(photos, stdin=sys.stdin)
     opened = load(model, engine=engine)
-    learnt = command.learnt_classifier(opened, templates=chosen) if is_learnt else None
+    if is_learnt:
+        command.learnt_classifier(opened, templates=chosen)
     with terminal.progress() as progress:
-
-        def shown(done: int, of: int) -> None:
-            progress("pictures", done, of)
-
         decisions = (
-            command.classify(
+            command.classify_learnt(opened, paths, none_below=none_below, progress=progress)
+            if is_learnt
+            else command.classify(
                 opened,
                 paths,
                 wanted,
                 templates=chosen,
                 language=terminal.language,
                 none_below=none_below,
-                progress=shown,
-            )
-            if learnt is None
-            else command.classify_learnt(
-                opened, paths, learnt, none_below=none_below, progress=shown
+                cache=not no_cache,
+                progress=progress,
             )
         )
     if contact_sheet:
@@ -83,6 +84,7 @@ def classify(
             terminal.line(json.dumps(decision.to_json(), ensure_ascii=False))
     else:
         terminal.decisions(decisions, sheet=contact_sheet)
+        say_pace(terminal, opened.pace)
     if any(decision.error for decision in decisions):
         raise SystemExit(FINDINGS)
 

@@ -1,7 +1,7 @@
 """What a checkpoint is: read from its files, without running anything in it or with it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1e6
 MOST_NAMED = 4
+ROWS = {"context_length": "context", "vocab_size": "tokenizer"}
+"""What lines for people call the numbers of the text tower."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +75,12 @@ def examine_checkpoint(
 
 def _of_bundle(bundle: Bundle, *notes: str) -> CheckpointReport:
     """Report on a bundle whose towers only its graphs, or its own modules, know."""
-    config, tokenizer = bundle.config, bundle.tokenizer()
+    config, classifier = bundle.config, bundle.classifier()
+    names = () if classifier is None else classifier.words.names
+    text: dict[str, int] = {}
+    if bundle.has_text:
+        text["context_length"] = config.tokenizer.context_length
+        text["vocab_size"] = bundle.tokenizer().vocabulary_size
     sizes = {name: (bundle.path / name).stat().st_size for name in bundle.files}
     similarity = f"{config.similarity.scale:.4g} * cosine + {config.similarity.bias:.4g}"
     rows = (
@@ -82,8 +89,8 @@ def _of_bundle(bundle: Bundle, *notes: str) -> CheckpointReport:
         _ok("model", "embedding", f"{config.embed_dim} wide, similarity {similarity}"),
         _ok("model", "preprocessing", preprocessing_in_words(config.preprocessing)),
         _ok("weights", "size", f"{sum(sizes.values()) / MEGABYTE:.1f} MB, every checksum right"),
-        _ok("text", "context", f"{config.tokenizer.context_length} tokens"),
-        _ok("text", "tokenizer", f"{tokenizer.vocabulary_size} tokens"),
+        *(_ok("text", ROWS[name], f"{value} tokens") for name, value in text.items()),
+        *([_ok("classes", "own", _named(names))] if names else ()),
         *(_ok("notes", str(number), note) for number, note in enumerate(notes, 1)),
     )
     details = {
@@ -92,13 +99,18 @@ def _of_bundle(bundle: Bundle, *notes: str) -> CheckpointReport:
         "name": config.name,
         "embed_dim": config.embed_dim,
         "num_bytes": sum(sizes.values()),
-        "context_length": config.tokenizer.context_length,
-        "vocab_size": tokenizer.vocabulary_size,
+        **text,
+        "classes": list(names),
         "preprocessing": to_dict(config.preprocessing),
-        "has_tokenizer": True,
+        "has_tokenizer": bundle.has_text,
         "notes": list(notes),
     }
     return CheckpointReport(rows=rows, details=details)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return f"{len(names)} classes: {', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _of_checkpoint(found: "Checkpoint") -> CheckpointReport:

@@ -3,29 +3,41 @@
 The graphs are opset 20. Both take any number of rows; the text graph of a causal model takes any
 number of tokens up to the context, that of others (SigLIP's) exactly the context. Their outputs are
 `embedding`, unit vectors, and `features`, what the tower says before its projection.
+
+Pictures of the user's to calibrate on make it faster: bfloat16, or products in int8, if it still
+decides the same (`wordsight.commands.lowering`). A bundle of graphs alone can be made faster too.
 """
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wordsight.bundle import Bundle, open_bundle
-from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH, WEIGHTS, check_replaceable
-from wordsight.commands.exported import LIMITS, Exported, Precision, write_exported
-from wordsight.engine.checkpoint import CheckpointSource, open_towers
-from wordsight.engine.choice import FASTEST_FIRST, Engine, open_graph
-from wordsight.engine.loading import is_bundle, locate, refuse_overrides
-from wordsight.engine.parity import SENTENCES, Limit, Parity, drawn_pictures, embed
-from wordsight.engine.torch import TorchRunner, bundle_towers
-from wordsight.errors import BundleError, InputError, MissingError
-from wordsight.files import PART, write_bytes
-from wordsight.images import ImageSource, Preprocessing, find_images, prepare_batch
+from wordsight.bundle import Bundle
+from wordsight.bundle.store import check_replaceable
+from wordsight.commands.against_torch import compare_with_torch, pixels_of
+from wordsight.commands.calibration import Calibration, read_calibration
+from wordsight.commands.exported import (
+    LIMITS,
+    PRECISIONS,
+    Exported,
+    Precision,
+    Stored,
+    write_exported,
+)
+from wordsight.commands.golden import Draft
+from wordsight.commands.lowering import Lowered, Lowering
+from wordsight.commands.original import GRAPHS, open_original
+from wordsight.data.class_file import ClassFile
+from wordsight.engine.checkpoint import CheckpointSource
+from wordsight.engine.choice import FASTEST_FIRST
+from wordsight.engine.fidelity import LIMITS as LOWER_LIMITS
+from wordsight.engine.loading import locate
+from wordsight.errors import InputError, MissingError
+from wordsight.files import PART
 from wordsight.packages import is_installed, require
 
 if TYPE_CHECKING:
@@ -33,21 +45,17 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
-NUM_DRAWN = 16
-MOST_PICTURES = 256
-EXAMPLE_LENGTH = 9
-
 
 @dataclass(frozen=True, slots=True)
-class _Towers:
-    """What is exported."""
+class CalibrateOn:
+    """What a lower precision is set and judged on."""
 
-    source: Bundle | CheckpointSource
-    image: Any
-    text: Any
-
-    def by_file(self) -> dict[str, Any]:
-        return {IMAGE_GRAPH: self.image, TEXT_GRAPH: self.text}
+    pictures: str | Path
+    """Files or a folder; or a table or .toml of pictures with classes."""
+    classes: ClassFile | None = None
+    """What is decided between, where `pictures` do not say."""
+    engine: str = "auto"
+    """Which engine has to keep the limits; all that are installed for "auto"."""
 
 
 def export(
@@ -57,17 +65,22 @@ def export(
     precision: Precision = "float32",
     with_weights: bool = False,
     pictures: Path | None = None,
+    calibrate: CalibrateOn | None = None,
     overrides: "Overrides | None" = None,
     progress: Progress | None = None,
 ) -> Exported:
     """Write a bundle with ONNX towers, after comparing them with torch on the same inputs.
 
     Args:
-        model: a checkpoint of any library, or a bundle with torch weights.
+        model: a checkpoint of any library, or a bundle with torch weights; or any bundle, where
+            there is something to calibrate on.
         out: bundle folder to write; run/parity.md in it tells what was compared.
-        precision: how weights are stored; they are computed with in float32 all the same.
+        precision: how weights are stored, and computed with in float32 all the same; with
+            something to calibrate on, "bfloat16" and "int8" are what is computed in.
         with_weights: also write model.safetensors, for the torch engine.
         pictures: folder of pictures to compare on, the first 256; drawn ones if not given.
+        calibrate: what a lower precision is set and judged on. Where it is beyond the limits,
+            the higher precision is written, and `lowered` of the result says why.
         overrides: what you know better than the checkpoint's files.
         progress: called with what is being done, the number done and of all.
 
@@ -80,114 +93,126 @@ def export(
     """
     out = Path(out)
     check_replaceable(out)
-    if precision not in LIMITS:
-        raise InputError(f"there is no precision {precision!r}", hint=f"choose {', '.join(LIMITS)}")
+    stored = _stored(precision, calibrate)
     require("torch", extra="torch")
     from wordsight.model.graph import OPSET
-    from wordsight.model.tower_graph import check_capacity
 
-    towers = _open(locate(model), overrides)
-    towers.source.tokenizer()  # that it is missing shall be said at once
-    for file, tower in towers.by_file().items():
-        check_capacity(tower, precision, where=file)
-    pixels = _pixels(pictures, towers.source.config.preprocessing)
+    needs_weights = calibrate is None or with_weights
+    original = open_original(locate(model), overrides, needs_weights=needs_weights)
+    source = original.source
+    source.tokenizer()  # that it is missing shall be said at once
+    engines = _engines(calibrate)
+    calibration = _calibration(source, precision, calibrate)
+    pixels = pixels_of(pictures, source.config.preprocessing)
     note = progress or _say_nothing
+    with _beside(out) as place:
+        original.write_graphs(place, stored, note)
+        reference = original.engine(place, engines[0])
+        parity = compare_with_torch(original, place, engines, pixels, LIMITS[stored], note)
+        golden = Draft.of(reference, source.tokenizer(), source.config.preprocessing)
+        lowered = _lower(source, place, engines, precision, calibration, note)
+        reached = precision if lowered is None or lowered.is_taken else "float32"
+        shown = str(pictures or "drawn")
+        exported = Exported(
+            path=out, precision=reached, opset=OPSET, pictures=shown, parity=parity, lowered=lowered
+        )
+        graphs = {file: place / file for file in GRAPHS}
+        found = golden.finished(graphs, engines, exported.settings)
+        write_exported(source, graphs, exported, with_weights=with_weights, golden=found)
+    return exported
+
+
+@contextmanager
+def _beside(out: Path) -> Generator[Path]:
+    """Make a folder beside `out` for the time of an export.
+
+    Its name is one that a later export into the same folder knows as abandoned, should this one be
+    killed.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A name that a later export into the same folder knows as abandoned, should this one be killed.
     prefix = f".{out.name}.{os.getpid()}-"
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=prefix, suffix=PART) as folder:
-        place = Path(folder)
-        _write_graphs(towers, place, precision, note)
-        parity = _compare(towers, place, pixels, LIMITS[precision], note)
-        exported = Exported(
-            path=out,
-            precision=precision,
-            opset=OPSET,
-            pictures="drawn" if pictures is None else str(pictures),
-            parity=parity,
-        )
-        graphs = {file: place / file for file in towers.by_file()}
-        write_exported(towers.source, graphs, exported, with_weights=with_weights)
-    return exported
+        yield Path(folder)
 
 
 def _say_nothing(_step: str, _done: int, _of: int) -> None: ...
 
 
-def _open(path: Path, overrides: "Overrides | None") -> _Towers:
-    if not is_bundle(path):
-        return _Towers(*open_towers(path, overrides))
-    refuse_overrides(path, overrides)
-    bundle = open_bundle(path)
-    if not bundle.has_weights:
-        raise BundleError(
-            f"{path}: holds no {WEIGHTS} to make ONNX towers of",
-            hint="export the checkpoint that it was made from",
-        )
-    return _Towers(bundle, *bundle_towers(bundle))
-
-
-def _write_graphs(towers: _Towers, place: Path, precision: Precision, note: Progress) -> None:
-    import torch
-
-    from wordsight.model.tower_graph import tower_graph
-
-    config = towers.source.config
-    rules = config.tokenizer
-    is_cut = bool(getattr(towers.text.tower, "is_causal", False)) or not rules.pad_to_context
-    length = min(EXAMPLE_LENGTH, rules.context_length) if is_cut else rules.context_length
-    size = config.preprocessing.size
-    max_lengths = {IMAGE_GRAPH: None, TEXT_GRAPH: rules.context_length if is_cut else None}
-    examples = {
-        IMAGE_GRAPH: torch.zeros(2, 3, size, size),
-        TEXT_GRAPH: torch.ones(2, length, dtype=torch.int64),
-    }
-    for number, (file, tower) in enumerate(towers.by_file().items()):
-        note("graphs", number, 2)
-        graph = tower_graph(tower, examples[file], precision, max_length=max_lengths[file])
-        write_bytes(place / file, graph.SerializeToString(deterministic=True))
-    note("graphs", 2, 2)
-
-
-def _pixels(folder: Path | None, preprocessing: Preprocessing) -> NDArray[np.float32]:
-    sources: list[ImageSource] = [*drawn_pictures(NUM_DRAWN)]
-    if folder is not None:
-        sources = [*find_images([str(folder)])[:MOST_PICTURES]]
-    batch = prepare_batch(sources, preprocessing)
-    if not batch.indices:
-        raise InputError(f"{folder}: none of its pictures can be read: {batch.errors[0][1]}")
-    return batch.pixels
-
-
-def _compare(
-    towers: _Towers, place: Path, pixels: NDArray[np.float32], limit: Limit, note: Progress
-) -> tuple[Parity, ...]:
-    """Run torch and every engine that is installed.
+def _stored(precision: Precision, calibrate: CalibrateOn | None) -> Stored:
+    """Return how the weights are stored before anything is made faster.
 
     Raises:
-        BundleError: if one is beyond the limit.
-        MissingError: if none is installed.
+        InputError: if there is no such precision, or it takes pictures, or takes none.
     """
-    engines = [name for name in FASTEST_FIRST if name != "torch" and is_installed(name)]
-    if not engines:
-        raise MissingError("no engine that runs ONNX is installed", hint="pip install onnxruntime")
-    tokenizer, path = towers.source.tokenizer(), towers.source.path
-    runners = (TorchRunner(tower, path) for tower in (towers.image, towers.text))
-    note("engines", 0, len(engines) + 1)
-    reference = embed(Engine("torch", *runners), pixels, tokenizer, SENTENCES)
-    found: list[Parity] = []
-    for number, name in enumerate(engines, 1):
-        note("engines", number, len(engines) + 1)
-        graphs = (open_graph(place / file, name) for file in towers.by_file())
-        parity = reference.compare(
-            embed(Engine(name, *graphs), pixels, tokenizer, SENTENCES), engine=name
+    if precision not in PRECISIONS:
+        raise InputError(
+            f"there is no precision {precision!r}", hint=f"choose {', '.join(PRECISIONS)}"
         )
-        if not parity.is_within(limit):
-            raise BundleError(
-                f"{path}: {name} says something else than torch, so nothing was written: "
-                f"{parity}; allowed are {limit.difference:.0e} and {limit.cosine}",
-                hint="choose a higher precision; at float32, please report it",
+    if calibrate is None:
+        if precision == "bfloat16":
+            raise InputError(
+                "bfloat16 is taken only if it decides the same on your own pictures",
+                hint="say which: --calibrate PHOTOS",
             )
-        found.append(parity)
-    note("engines", len(engines) + 1, len(engines) + 1)
-    return tuple(found)
+        return precision
+    if precision not in LOWER_LIMITS:
+        raise InputError(
+            f"there is nothing to calibrate for {precision}",
+            hint="leave --calibrate out, or choose --precision int8 or bfloat16",
+        )
+    return "float32"
+
+
+def _calibration(
+    source: Bundle | CheckpointSource, precision: Precision, calibrate: CalibrateOn | None
+) -> Calibration | None:
+    if calibrate is None:
+        return None
+    return read_calibration(
+        calibrate.pictures,
+        classes=calibrate.classes,
+        prompts=source.prompts(),
+        preprocessing=source.config.preprocessing,
+        limits=LOWER_LIMITS[precision],
+    )
+
+
+def _lower(
+    source: Bundle | CheckpointSource,
+    place: Path,
+    engines: Sequence[str],
+    precision: Precision,
+    calibration: Calibration | None,
+    note: Progress,
+) -> Lowered | None:
+    """Make the graphs in a folder faster, if there is something to judge that by."""
+    if calibration is None:
+        return None
+    lowering = Lowering(
+        place,
+        engines=engines,
+        tokenizer=source.tokenizer(),
+        calibration=calibration,
+        limits=LOWER_LIMITS[precision],
+        progress=note,
+    )
+    return lowering.to_int8() if precision == "int8" else lowering.to_bfloat16()
+
+
+def _engines(calibrate: CalibrateOn | None) -> tuple[str, ...]:
+    """Return the engines that are compared.
+
+    Raises:
+        InputError: if there is no such engine for graphs.
+        MissingError: if it, or every one, is not installed.
+    """
+    wanted = "auto" if calibrate is None else calibrate.engine
+    known = tuple(name for name in FASTEST_FIRST if name != "torch")
+    if wanted not in ("auto", *known):
+        raise InputError(f"there is no engine {wanted!r} for graphs", hint=f"{', '.join(known)}")
+    engines = tuple(n for n in known if wanted in ("auto", n) and is_installed(n))
+    if not engines:
+        what = "no engine that runs ONNX" if wanted == "auto" else f"the engine {wanted}"
+        package = "onnxruntime" if wanted == "auto" else wanted
+        raise MissingError(f"{what} is not installed", hint=f"pip install {package}")
+    return engines

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wordsight.bundle import Bundle, write_bundle
+from wordsight.bundle.golden import Golden
 from wordsight.bundle.store import CARD, PROMPTS, TOKENIZER, WEIGHTS
+from wordsight.commands.lowering import Lowered
 from wordsight.engine.checkpoint import CheckpointSource
 from wordsight.engine.parity import Limit, Parity, markdown
+from wordsight.engine.settings import EngineSettings
 
-Precision = Literal["float32", "float16", "int8"]
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "bfloat16", "int8")
+Stored = Literal["float32", "float16", "int8"]
 
-LIMITS: Mapping[Precision, Limit] = {
+LIMITS: Mapping[Stored, Limit] = {
     "float32": Limit(difference=1e-4, cosine=0.99999),
     "float16": Limit(difference=1e-2, cosine=0.999),
     "int8": Limit(difference=1e-1, cosine=0.98),
@@ -28,14 +33,30 @@ class Exported:
 
     path: Path
     precision: Precision
+    """What was reached."""
     opset: int
     pictures: str
     """What was compared on: "drawn", or a folder."""
     parity: tuple[Parity, ...]
+    lowered: Lowered | None = None
+    """How a lower precision was judged, if one was asked for."""
+
+    @property
+    def settings(self) -> EngineSettings:
+        """How the towers are to be run."""
+        is_lower = self.lowered is not None and self.lowered.is_taken
+        return EngineSettings(precision="bfloat16" if is_lower else "float32")
+
+    @property
+    def _limit(self) -> Limit:
+        """What the graphs were compared with torch by, before they were made faster."""
+        if self.lowered is not None or self.precision == "bfloat16":
+            return LIMITS["float32"]
+        return LIMITS[self.precision]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; run/parity.json holds the same."""
-        limit = LIMITS[self.precision]
+        limit = self._limit
         return {
             "precision": self.precision,
             "opset": self.opset,
@@ -43,17 +64,23 @@ class Exported:
             "pictures": self.pictures,
             "limits": {"largest_difference": limit.difference, "smallest_cosine": limit.cosine},
             "engines": [one.to_json() for one in self.parity],
+            "lower": self.lowered.to_json() if self.lowered else None,
         }
 
     def report(self) -> str:
         """Return run/parity.md."""
-        limit = LIMITS[self.precision]
-        return (
-            f"Exported to ONNX, opset {self.opset}, weights as {self.precision}. Unit vectors were "
-            f"compared with torch's in float32; pictures: {self.pictures}. Allowed were a "
-            f"difference of {limit.difference:.0e} and a cosine of {limit.cosine}.\n\n"
-            f"{markdown(self.parity)}"
-        )
+        limit = self._limit
+        parts = [f"Exported to ONNX, opset {self.opset}, {self.precision}.\n"]
+        if self.parity:
+            parts += [
+                f"Unit vectors were compared with torch's in float32; pictures: {self.pictures}. "
+                f"Allowed were a difference of {limit.difference:.0e} and a cosine of "
+                f"{limit.cosine}.\n",
+                markdown(self.parity),
+            ]
+        if self.lowered:
+            parts.append(self.lowered.report())
+        return "\n".join(parts)
 
 
 def write_exported(
@@ -62,6 +89,7 @@ def write_exported(
     exported: Exported,
     *,
     with_weights: bool,
+    golden: Golden,
 ) -> Bundle:
     """Write the bundle in one step; the files of `graphs` are moved into it.
 
@@ -72,12 +100,14 @@ def write_exported(
     config = replace(
         config,
         architecture=config.architecture if with_weights else {},
+        precision=exported.settings.precision or "float32",
         provenance={**config.provenance, "exported": record},
     )
     files: dict[str, bytes | Callable[[Path], None]] = {
         TOKENIZER: source.tokenizer().to_bytes(),
         CARD: f"{_card(source)}\n\n{exported.report()}".encode(),
         **{name: partial(_move, path) for name, path in graphs.items()},
+        **golden.files(),
     }
     if isinstance(source, Bundle) and source.has(PROMPTS):
         files[PROMPTS] = (source.path / PROMPTS).read_bytes()

@@ -42,7 +42,7 @@ def open_pictures(
         DataError: if it is damaged, or no picture of it can be read.
     """
     name = source if isinstance(source, str) else source.source or source.name
-    keys, images = _found(source)
+    keys, images = found_pictures(source)
     places: list[int] = []
     hashes: list[int] = []
     unreadable: list[str] = []
@@ -65,7 +65,15 @@ def open_pictures(
     )
 
 
-def _found(source: str | LabelledPictures) -> tuple[Sequence[str], Sequence[Path | bytes]]:
+def found_pictures(
+    source: str | LabelledPictures,
+) -> tuple[Sequence[str], Sequence[Path | bytes]]:
+    """Return names and pictures of a source; none is opened.
+
+    Raises:
+        InputError: if the source is not there, or holds no pictures.
+        DataError: if it is damaged.
+    """
     if isinstance(source, LabelledPictures):
         return source.keys, source.images
     refuse_remote(source)

@@ -1,18 +1,19 @@
 """Pictures that fit words, a picture, or sums and differences of both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wordsight.commands.embed import describe, refuse_other_model
-from wordsight.data.embedding_table import EmbeddingTable, open_embeddings
+from wordsight.data.embedding_table import open_embeddings
 from wordsight.engine import Model, load
 from wordsight.errors import ImageError, InputError
 from wordsight.images import data_uri, open_image
 from wordsight.language import Phrases
 from wordsight.report.contact_sheet import SheetRow, write_contact_sheet
 from wordsight.transfer.composed import Query, embed_queries
+from wordsight.transfer.conditions import names_of
 from wordsight.transfer.index import Index
 
 
@@ -72,7 +73,7 @@ def search(
     query: Query,
     *,
     top: int = 10,
-    where: Mapping[str, str] | None = None,
+    where: Sequence[str] = (),
 ) -> list[Hit]:
     """Find the pictures of a file that fit a query best, best first.
 
@@ -81,10 +82,10 @@ def search(
         path: what `wordsight embed` wrote.
         query: see `compose`.
         top: how many, at most.
-        where: columns, and the text of the value that each must have.
+        where: conditions on columns that must all hold, such as "size>100000".
 
     Raises:
-        InputError: if the model is another, or a column is not there.
+        InputError: if the model is another, a column is not there, or a condition cannot be read.
         DataError: if the file is damaged.
         ImageError, TextError: if the query cannot be encoded.
         MissingError: if pyarrow is not installed.
@@ -92,29 +93,10 @@ def search(
     path = Path(path)
     with open_embeddings(path) as table:
         refuse_other_model(table.made_by, describe(model), path)
-        columns = {name: _as_texts(table, name) for name in where or {}}
-        index = Index(table.vectors(), keys=table.locations(), columns=columns)
+        index = Index.of_table(table, columns=names_of(where))
     found = index.search(embed_queries(model, [query]), top, where=where)
     pairs = zip(found.keys[0], found.scores[0], strict=True)
     return [Hit(Path(key), float(score)) for key, score in pairs]
-
-
-def read_conditions(given: Sequence[str]) -> dict[str, str]:
-    """Read "column=value" conditions.
-
-    Raises:
-        InputError: if one has no "=", or a column is named twice.
-    """
-    found: dict[str, str] = {}
-    for one in given:
-        name, sign, value = one.partition("=")
-        if not sign or not name or name in found:
-            raise InputError(
-                f"--where {one!r}: expected column=value, each column once",
-                hint="--where folder=photos/line3",
-            )
-        found[name] = value
-    return found
 
 
 def write_sheet(path: Path, hits: Sequence[Hit], *, title: str, phrases: Phrases) -> None:
@@ -130,7 +112,3 @@ def _row(hit: Hit, label: str) -> SheetRow:
     except ImageError as error:
         return SheetRow(path=str(hit.path), image=None, reason=str(error))
     return SheetRow(path=str(hit.path), image=image, label=label, scores=((label, hit.score),))
-
-
-def _as_texts(table: EmbeddingTable, name: str) -> list[str]:
-    return ["" if value is None else str(value) for value in table.values(name)]

@@ -14,7 +14,8 @@ Shape letters: N pictures, E embedding width.
 """
 
 import json
-from collections.abc import Generator, Iterable, Sequence
+import os
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wordsight.config import from_dict, nearest, to_dict
+from wordsight.config import from_dict, nearest
 from wordsight.errors import ConfigError, DataError, InputError
-from wordsight.files import atomic_write
 from wordsight.packages import require
 
 KEY = b"wordsight"
@@ -33,8 +33,7 @@ EMBEDDING = "embedding"
 TEXTS = ("path", "folder", "sha256")
 NUMBERS = ("size", "modified")
 OWN = (*TEXTS, *NUMBERS, EMBEDDING)
-GROUP_ROWS = 4096
-"""Pictures in a row group: the memory that reading or writing takes is that of one group."""
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,22 +103,32 @@ class EmbeddingTable:
         with _damage(self.path):
             return self._file.read(columns=[name]).column(0)
 
-    def records(self) -> list[PictureRecord]:
-        """Return what the pictures were."""
-        fields = (self.values(name) for name in ("path", "sha256", "size", "modified"))
-        return [PictureRecord(*cells) for cells in zip(*fields, strict=True)]
+    def records(self) -> Iterator[PictureRecord]:
+        """Yield what the pictures were."""
+        names = ["path", "sha256", "size", "modified"]
+        with _damage(self.path):
+            for batch in self._file.iter_batches(ROWS_AT_ONCE, columns=names):
+                cells = (batch.column(name).to_pylist() for name in names)
+                yield from map(PictureRecord, *cells)
 
     def locations(self) -> list[str]:
         """Return the paths as they are to be opened from here."""
-        return [str(self.path.parent / path) for path in self.values("path")]
+        before = str(self.path.parent / "x")[:-1]
+        paths: list[str] = self.values("path")
+        if os.sep != "/":
+            return [str(self.path.parent / path) for path in paths]
+        return [path if path.startswith("/") else before + path for path in paths]
 
     def vectors(self) -> NDArray[np.float32]:
         """Read all vectors, (N, E)."""
-        first = self._read(0) if len(self) else np.zeros((0, self.made_by.embed_dim), np.float32)
-        rows = np.empty((len(self), first.shape[1]), np.float32)
-        for group, start in enumerate(self._starts[:-1]):
-            rows[start : self._starts[group + 1]] = self._read(group) if group else first
+        rows = np.empty((len(self), self.made_by.embed_dim), np.float32)
+        for start, group in zip(self._starts, self.groups(), strict=False):
+            rows[start : start + len(group)] = group
         return rows
+
+    def groups(self) -> Iterator[NDArray[np.float32]]:
+        """Read all vectors, some thousand at a time."""
+        return (self._read(group) for group in range(self._file.num_row_groups))
 
     def take(self, places: Sequence[int]) -> NDArray[np.float32]:
         """Read some vectors; those that lie near each other are read together."""
@@ -206,48 +215,3 @@ def _damage(path: Path) -> Generator[None]:
             f"{path}: damaged, or no Parquet file: {first}",
             hint="remove it and run wordsight embed again",
         ) from None
-
-
-def write_embeddings(
-    path: Path,
-    made_by: EmbeddedBy,
-    records: Sequence[PictureRecord],
-    groups: Iterable[NDArray[np.float32]],
-    *,
-    extra: dict[str, Any],
-) -> None:
-    """Write a file in one step: at every moment the old one or the new one is there, whole.
-
-    Args:
-        path: where to.
-        made_by: the model.
-        records: N pictures.
-        groups: their vectors, `GROUP_ROWS` at a time.
-        extra: further columns of pyarrow, N values each.
-    """
-    arrow, parquet = (require(name, extra="parquet") for name in ("pyarrow", "pyarrow.parquet"))
-    kind = arrow.list_(arrow.float32(), made_by.embed_dim)
-    fields = [
-        *(arrow.field(name, arrow.string(), nullable=False) for name in TEXTS),
-        *(arrow.field(name, arrow.int64(), nullable=False) for name in NUMBERS),
-        *(arrow.field(name, column.type) for name, column in extra.items()),
-        arrow.field(EMBEDDING, kind, nullable=False),
-    ]
-    metadata = {KEY: json.dumps(to_dict(made_by)).encode()}
-    schema = arrow.schema(fields, metadata=metadata)
-    names = [field.name for field in fields if field.name != EMBEDDING]
-    options = {
-        "compression": dict.fromkeys(names, "zstd") | {f"{EMBEDDING}.list.element": "none"},
-        "use_dictionary": ["folder"],
-        "write_statistics": False,
-        "write_page_checksum": True,
-    }
-    with atomic_write(path) as file, parquet.ParquetWriter(file, schema, **options) as writer:
-        for number, vectors in enumerate(groups):
-            part = slice(number * GROUP_ROWS, (number + 1) * GROUP_ROWS)
-            own = [*TEXTS, *NUMBERS]
-            cells = [[getattr(record, name) for record in records[part]] for name in own]
-            cells += [column[part] for column in extra.values()]
-            flat = arrow.array(np.ascontiguousarray(vectors).reshape(-1))
-            cells.append(arrow.FixedSizeListArray.from_arrays(flat, type=kind))
-            writer.write_table(arrow.table(cells, schema=schema), row_group_size=GROUP_ROWS)

@@ -84,11 +84,11 @@ def open_foreign(
         )
     prepare_torch(settings)
     source, image, text = open_towers(path, overrides)
-    runners = (
+    image, text = (
         TorchRunner(tower, path, settings=settings, error=CheckpointError)
         for tower in (image, text)
     )
-    return source, Engine("torch", *runners)
+    return source, Engine("torch", image, text, settings=settings)
 
 
 def open_towers(path: Path, overrides: "Overrides | None") -> tuple[CheckpointSource, Any, Any]:

@@ -1,12 +1,13 @@
 """Which engine runs a bundle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from wordsight.bundle import Bundle
 from wordsight.bundle.store import IMAGE_GRAPH, TEXT_GRAPH
+from wordsight.engine.absent import AbsentTower
 from wordsight.engine.runner import Runner
 from wordsight.engine.settings import DEFAULTS, EngineSettings
 from wordsight.errors import BundleError, InputError, MissingError
@@ -16,7 +17,11 @@ from wordsight.packages import is_installed
 EngineName = Literal["auto", "onnxruntime", "openvino", "torch"]
 
 FASTEST_FIRST = ("onnxruntime", "openvino", "torch")
-"""Measured order on CPUs (docs/decisions.md)."""
+"""Measured order on CPUs in float32 (docs/decisions.md)."""
+HALF_FIRST = ("openvino", "onnxruntime", "torch")
+"""The order for models that may be computed in bfloat16 or int8."""
+HALF = ("openvino", "torch")
+"""Engines that multiply in bfloat16; ONNX Runtime has no such kernels for CPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +31,26 @@ class Engine:
     name: str
     image: Runner
     text: Runner
+    settings: EngineSettings = field(default=DEFAULTS, kw_only=True)
+
+    @property
+    def identity(self) -> str:
+        """Everything of the engine that can change a vector: vectors of two are never mixed."""
+        kind = self.settings.device.split(":")[0]
+        return f"{self.name} {self.settings.precision} {kind}"
 
 
-def usable_engines(bundle: Bundle) -> tuple[str, ...]:
+def usable_engines(bundle: Bundle, settings: EngineSettings = DEFAULTS) -> tuple[str, ...]:
     """List the engines that this machine has and this bundle has files for, fastest first."""
     fitting = {
         "openvino": bundle.has_graphs,
         "onnxruntime": bundle.has_graphs,
         "torch": bundle.has_weights,
     }
-    return tuple(name for name in FASTEST_FIRST if fitting[name] and is_installed(name))
+    order = HALF_FIRST if settings.of_model(bundle.config.precision).is_half else FASTEST_FIRST
+    if settings.is_half:
+        order = HALF
+    return tuple(name for name in order if fitting[name] and is_installed(name))
 
 
 def check_engine(name: str, settings: EngineSettings) -> str:
@@ -48,14 +63,19 @@ def check_engine(name: str, settings: EngineSettings) -> str:
         raise InputError(
             f"there is no engine {name!r}", hint=f"choose auto, {', '.join(FASTEST_FIRST)}"
         )
-    if not settings.for_torch or name == "torch":
-        return name
-    if name != "auto":
+    if name == "auto":
+        return "torch" if settings.for_torch else "auto"
+    if settings.for_torch and name != "torch":
         raise InputError(
             f"{', '.join(settings.for_torch)} is for the torch engine, not for {name}",
             hint='choose engine="torch", or leave it to "auto"',
         )
-    return "torch"
+    if settings.is_half and name not in HALF:
+        raise InputError(
+            f"precision='bfloat16' is for {' and '.join(HALF)}, not for {name}",
+            hint='choose one of them, or leave it to "auto"',
+        )
+    return name
 
 
 def open_engine(
@@ -68,34 +88,41 @@ def open_engine(
         MissingError: if the engine is not installed, or the bundle has no files for it.
     """
     name = check_engine(name, settings)
-    usable = usable_engines(bundle)
+    usable = usable_engines(bundle, settings)
+    settings = settings.of_model(bundle.config.precision)
     chosen = next(iter(usable), None) if name == "auto" else name
     if chosen is None or chosen not in usable:
         raise MissingError(
-            f"{bundle.path}: cannot run on {name}: {_why(bundle, name)}", hint=_hint(usable)
+            f"{bundle.path}: cannot run on {name}: {_why(bundle, name, settings)}",
+            hint=_hint(usable),
         )
     if chosen == "torch":
         from wordsight.engine.torch import torch_runners
 
         image, text = torch_runners(bundle, settings)
-        return Engine("torch", image, text)
+        return Engine("torch", image, text, settings=settings)
     runners: list[Runner] = []
-    for file in (IMAGE_GRAPH, TEXT_GRAPH):
-        runner = open_graph(bundle.path / file, chosen, threads=settings.threads)
+    for file in (IMAGE_GRAPH, TEXT_GRAPH) if bundle.has_text else (IMAGE_GRAPH,):
+        runner = open_graph(bundle.path / file, chosen, settings=settings)
         if EMBEDDING not in runner.outputs:
             raise BundleError(
                 f"{bundle.path / file}: has no output {EMBEDDING!r}",
                 hint="it is a tower without a head: learn one with wordsight align",
             )
         runners.append(runner)
-    return Engine(chosen, *runners)
+    if not bundle.has_text:
+        runners.append(AbsentTower(bundle))
+    image, text = runners
+    return Engine(chosen, image, text, settings=settings)
 
 
-def _why(bundle: Bundle, name: str) -> str:
+def _why(bundle: Bundle, name: str, settings: EngineSettings) -> str:
     if name != "auto" and not is_installed(name):
         return f"the package {name} is not installed"
     if name == "torch":
         return "the bundle holds no torch weights (model.safetensors)"
+    if settings.is_half and not any(is_installed(one) for one in HALF):
+        return f"bfloat16 takes one of {', '.join(HALF)}, and none is installed"
     if name == "auto" and bundle.has_weights:
         return "it has only torch weights, and torch is not installed"
     return "the bundle holds no ONNX towers"
@@ -107,12 +134,14 @@ def _hint(usable: Sequence[str]) -> str:
     return 'pip install "wordsight[torch]"'
 
 
-def open_graph(path: Path, engine: str = FASTEST_FIRST[0], *, threads: int | None = None) -> Runner:
+def open_graph(
+    path: Path, engine: str = FASTEST_FIRST[0], *, settings: EngineSettings = DEFAULTS
+) -> Runner:
     """Open one ONNX file on ONNX Runtime or OpenVINO."""
     if engine == "openvino":
         from wordsight.engine.openvino import OpenVinoRunner
 
-        return OpenVinoRunner(path, threads=threads)
+        return OpenVinoRunner(path, settings=settings)
     from wordsight.engine.onnx_runtime import OnnxRuntimeRunner
 
-    return OnnxRuntimeRunner(path, threads=threads)
+    return OnnxRuntimeRunner(path, threads=settings.threads)

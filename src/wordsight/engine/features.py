@@ -20,10 +20,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wordsight.engine.key_index import KEY_BYTES, KeyIndex
 from wordsight.files import write_bytes
 
-KEY_BYTES = 32
 SEGMENT_ROWS = 1024
+MOST_ROWS = 1 << 32
+"""More than any segment has: segment and row make one number."""
 
 
 def content_key(content: bytes) -> bytes:
@@ -42,7 +44,8 @@ class FeatureStore:
         self.damaged: list[Path] = []
         self._value: np.dtype[np.floating] = np.dtype(precision)
         self._type = np.dtype([("key", np.uint8, (KEY_BYTES,)), ("value", self._value, (width,))])
-        self._places: dict[bytes, tuple[Path, int]] = {}
+        self._segments: list[Path] = []
+        self._places = KeyIndex()
         """Segment and row of what is on disk; it stays there, so that memory stays flat."""
         self._new: dict[bytes, NDArray[np.floating]] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +78,7 @@ class FeatureStore:
         content = buffer.getvalue()
         path = self.folder / f"{_name(content)}.npy"
         write_bytes(path, content)
-        self._places |= {key: (path, place) for place, key in enumerate(self._new)}
+        self._remember(path, segment["key"])
         self._new.clear()
 
     def take(self, keys: Sequence[bytes]) -> NDArray[np.float32]:
@@ -86,8 +89,11 @@ class FeatureStore:
             if key in self._new:
                 rows[place] = self._new[key]
                 continue
-            path, row = self._places[key]
-            wanted.setdefault(path, []).append((place, row))
+            number = self._places.get(key)
+            if number is None:
+                raise KeyError(key)
+            segment, row = divmod(number, MOST_ROWS)
+            wanted.setdefault(self._segments[segment], []).append((place, row))
         for path, pairs in wanted.items():
             places, found = zip(*pairs, strict=True)
             segment = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -107,7 +113,12 @@ class FeatureStore:
         if segment.dtype != self._type or segment.ndim != 1:
             self.damaged.append(path)
             return
-        self._places |= {key.tobytes(): (path, row) for row, key in enumerate(segment["key"])}
+        self._remember(path, segment["key"])
+
+    def _remember(self, path: Path, keys: NDArray[np.uint8]) -> None:
+        first = len(self._segments) * MOST_ROWS
+        self._segments.append(path)
+        self._places.add(keys, np.arange(first, first + len(keys)))
 
 
 def _name(content: bytes) -> str:

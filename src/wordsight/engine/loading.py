@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wordsight.bundle import open_bundle
+from wordsight.bundle.schema import Precision
 from wordsight.bundle.store import CONFIG, SUMS
 from wordsight.config import nearest
 from wordsight.engine.choice import open_engine
 from wordsight.engine.model import Model
-from wordsight.engine.settings import EngineSettings, Precision
+from wordsight.engine.settings import EngineSettings
 from wordsight.errors import InputError
 from wordsight.files import recover_folder
 
@@ -27,7 +28,7 @@ def load(
     *,
     engine: str = "auto",
     threads: int | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
     compile: bool = False,  # noqa: A002 - what torch calls it
     device: str = "cpu",
     overrides: "Overrides | None" = None,
@@ -44,7 +45,8 @@ def load(
             run on torch.
         threads: threads of the engine; as many as there are cores if not given. Torch has one
             number of threads for the whole process, which is set then.
-        precision: "bfloat16" is about twice as fast on processors that have it; torch only.
+        precision: "bfloat16" is about twice as fast on processors that have it, and for torch and
+            OpenVINO; as the model says if not given, which is float32 for all but exported ones.
         compile: compile the towers on their first batch; torch only.
         device: torch device, such as "cuda:0"; torch only.
         overrides: what you know better than the checkpoint's files.
@@ -61,7 +63,8 @@ def load(
         refuse_overrides(path, overrides)
         bundle = open_bundle(path)
         opened = Model(bundle, open_engine(bundle, engine, settings=settings))
-        opened.tokenizer  # noqa: B018 - a bundle is checked whole before it is used
+        if bundle.has_text:
+            opened.tokenizer  # noqa: B018 - a bundle is checked whole before it is used
         return opened
     from wordsight.engine.checkpoint import open_foreign
 

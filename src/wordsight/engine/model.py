@@ -6,20 +6,25 @@ Shape letters: N inputs, E joint space, L tokens.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.bundle import Bundle
+from wordsight.bundle.classifier import BundleClassifier
 from wordsight.engine.choice import Engine
+from wordsight.engine.pace import Pace
 from wordsight.engine.pictures import encode_pictures
 from wordsight.engine.runner import Runner
 from wordsight.engine.source import Source
 from wordsight.engine.texts import encode_texts
 from wordsight.errors import BundleError, CheckpointError, ImageError, InputError
-from wordsight.images import ImageSource
+from wordsight.images import ImageSource, Reading
 from wordsight.model.outputs import EMBEDDING, FEATURES
-from wordsight.text import Tokenizer
+
+if TYPE_CHECKING:
+    from wordsight.text import Tokenizer
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the number of all."""
@@ -35,6 +40,8 @@ class EncodedImages:
     """Place of each row among the pictures given."""
     errors: list[tuple[int, ImageError]]
     """Place and reason of each picture left out."""
+    pace: Pace
+    """Where the time went."""
 
 
 class Model:
@@ -43,18 +50,30 @@ class Model:
     def __init__(self, source: Source, engine: Engine):
         self.source = source
         self.engine = engine
+        self.pace = Pace()
+        """Where the time of all pictures went that were encoded so far."""
 
     def __repr__(self) -> str:
         return f"<wordsight model {self.name!r} on {self.engine.name}, {self.embed_dim} wide>"
 
     @cached_property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> "Tokenizer":
         """What cuts sentences into tokens.
 
         Raises:
             CheckpointError: if there is no vocabulary beside the weights of a checkpoint.
+            InputError: if it is an edge bundle, which reads no sentences.
         """
         return self.source.tokenizer()
+
+    @cached_property
+    def classifier(self) -> BundleClassifier | None:
+        """What lies in a bundle to decide with, if something does (`wordsight.decide`).
+
+        Raises:
+            BundleError: if it is damaged.
+        """
+        return self.source.classifier() if isinstance(self.source, Bundle) else None
 
     @property
     def name(self) -> str:
@@ -82,6 +101,7 @@ class Model:
         *,
         batch_size: int = 16,
         progress: Progress | None = None,
+        reading: Reading | None = None,
     ) -> NDArray[np.float32]:
         """Embed pictures as unit rows (N, E), float32.
 
@@ -91,7 +111,9 @@ class Model:
             BundleError: if the model gives what cannot be unit vectors; CheckpointError for a
                 checkpoint.
         """
-        encoded = self.encode_image_files(images, batch_size=batch_size, progress=progress)
+        encoded = self.encode_image_files(
+            images, batch_size=batch_size, progress=progress, reading=reading
+        )
         return _all_of(encoded).embeddings
 
     @property
@@ -134,6 +156,7 @@ class Model:
         batch_size: int = 16,
         progress: Progress | None = None,
         output: str = EMBEDDING,
+        reading: Reading | None = None,
     ) -> EncodedImages:
         """Embed the pictures that can be read, and say why the others cannot.
 
@@ -142,6 +165,7 @@ class Model:
             batch_size: pictures per call of the tower.
             progress: called with the number of pictures done and of all.
             output: "embedding", or `feature_output` for what `encode_features` returns.
+            reading: how files are read; `Reading(scaled_jpeg=True)` is faster on photographs.
         """
         is_list = hasattr(images, "__len__") and getattr(images, "ndim", 4) == 4
         if isinstance(images, (str, bytes)) or not is_list:
@@ -154,12 +178,14 @@ class Model:
         rows: list[NDArray[np.float32]] = []
         indices: list[int] = []
         errors: list[tuple[int, ImageError]] = []
+        pace = Pace()
         batches = encode_pictures(
             self.engine.image,
             images,
             self.source.config.preprocessing,
             outputs=(output,),
             batch_size=batch_size,
+            reading=reading,
         )
         for batch in batches:
             rows.extend(
@@ -167,11 +193,13 @@ class Model:
             )
             indices.extend(batch.indices)
             errors.extend(batch.errors)
+            pace += batch.pace
             if progress:
                 progress(len(indices) + len(errors), len(images))
         if not rows:  # the width of features is known from rows only
             rows = [np.zeros((0, self.embed_dim if output == EMBEDDING else 0), np.float32)]
-        return EncodedImages(np.concatenate(rows), indices, errors)
+        self.pace += pace
+        return EncodedImages(np.concatenate(rows), indices, errors, pace)
 
     def encode_text(
         self, texts: Sequence[str], *, batch_size: int = 64, progress: Progress | None = None
@@ -182,6 +210,7 @@ class Model:
             TextError: if a text is not usable, naming its place.
             BundleError: if the model gives what cannot be unit vectors.
             CheckpointError: likewise for a checkpoint, or if it comes without a vocabulary.
+            InputError: if it is an edge bundle, which reads no sentences.
         """
         if isinstance(texts, str):
             raise InputError("expected a list of sentences, got one string", hint="write [text]")

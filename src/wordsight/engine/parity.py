@@ -3,7 +3,7 @@
 Shape letters: N inputs, E joint space, S image side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wordsight.engine.choice import Engine
+from wordsight.engine.runner import Runner
 from wordsight.engine.texts import encode_texts
 from wordsight.model.outputs import EMBEDDING
 from wordsight.text import Tokenizer
@@ -56,6 +57,7 @@ class TowerParity:
     largest_difference: float
     """Between two components of unit vectors."""
     smallest_cosine: float
+    mean_cosine: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,10 +100,11 @@ class Embedded:
 
     def compare(self, other: "Embedded", *, engine: str) -> Parity:
         """Measure how far `other` is from this, the reference."""
+        image, text = compare_towers(self, other)
         return Parity(
             engine=engine,
-            image=_tower(self.images, other.images),
-            text=_tower(self.texts, other.texts),
+            image=image,
+            text=text,
             agreement=float(np.equal(self._nearest(), other._nearest()).mean()),
         )
 
@@ -110,15 +113,22 @@ class Embedded:
 
 
 def embed(
-    engine: Engine, pixels: NDArray[np.float32], tokenizer: Tokenizer, texts: tuple[str, ...]
+    engine: Engine, pixels: NDArray[np.float32], tokenizer: Tokenizer, texts: Sequence[str]
 ) -> Embedded:
     """Run both towers of an engine on prepared pictures (N, 3, S, S) and sentences."""
+    return Embedded(
+        embed_pixels(engine.image, pixels),
+        encode_texts(engine.text, tokenizer, texts, output=EMBEDDING, batch_size=BATCH),
+    )
+
+
+def embed_pixels(runner: Runner, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run an image tower on prepared pictures (N, 3, S, S)."""
     rows = [
-        engine.image.run(np.ascontiguousarray(pixels[start : start + BATCH]))[EMBEDDING]
+        runner.run(np.ascontiguousarray(pixels[start : start + BATCH]))[EMBEDDING]
         for start in range(0, len(pixels), BATCH)
     ]
-    sentences = encode_texts(engine.text, tokenizer, texts, output=EMBEDDING, batch_size=BATCH)
-    return Embedded(np.concatenate(rows), sentences)
+    return np.concatenate(rows)
 
 
 def drawn_pictures(count: int, size: int = 256) -> list[Image.Image]:
@@ -137,11 +147,18 @@ def drawn_pictures(count: int, size: int = 256) -> list[Image.Image]:
     return pictures
 
 
+def compare_towers(reference: Embedded, found: Embedded) -> tuple[TowerParity, TowerParity]:
+    """Compare the vectors of pictures, and those of sentences."""
+    return _tower(reference.images, found.images), _tower(reference.texts, found.texts)
+
+
 def _tower(reference: NDArray[np.float32], found: NDArray[np.float32]) -> TowerParity:
+    cosines = (reference.astype(np.float64) * found).sum(axis=1)
     return TowerParity(
         num_inputs=len(reference),
         largest_difference=float(np.abs(reference - found).max()),
-        smallest_cosine=float((reference.astype(np.float64) * found).sum(axis=1).min()),
+        smallest_cosine=float(cosines.min()),
+        mean_cosine=float(cosines.mean()),
     )
 
 

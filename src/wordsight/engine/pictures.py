@@ -9,15 +9,18 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wordsight.engine.pace import Pace
 from wordsight.engine.runner import Runner
 from wordsight.errors import ImageError
-from wordsight.images import ImageLimits, ImageSource, PreparedBatch, Preprocessing, prepare_batch
+from wordsight.images import ImageSource, PreparedBatch, Preprocessing, Reading, prepare_batch
 
 BATCHES_AHEAD = 3
+_MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class EncodedBatch:
     """Place of each row among all sources."""
     errors: list[tuple[int, ImageError]]
     """Place and reason of every bad picture."""
+    pace: Pace
+    """Where the time since the batch before went."""
 
 
 def encode_pictures(
@@ -39,10 +44,12 @@ def encode_pictures(
     *,
     outputs: Sequence[str],
     batch_size: int = 16,
-    limits: ImageLimits | None = None,
+    reading: Reading | None = None,
     opened: Callable[[ImageSource], ImageSource] | None = None,
 ) -> Generator[EncodedBatch]:
     """Yield the arrays of all pictures, batch by batch, in order; a bad one costs only its slot.
+
+    At most three batches more than there are threads are held, however many pictures there are.
 
     Args:
         runner: the tower.
@@ -50,22 +57,24 @@ def encode_pictures(
         preprocessing: how the tower wants them.
         outputs: names of the arrays to return.
         batch_size: pictures per call of the tower.
-        limits: what a picture may weigh.
+        reading: how files are read.
         opened: opens or changes a picture first, in the worker thread; may raise ImageError.
     """
-    starts = range(0, len(sources), batch_size)
-    limits = limits or ImageLimits()
+    upcoming = iter(range(0, len(sources), batch_size))
+    settings = reading or Reading()
 
-    def prepare(start: int) -> PreparedBatch:
+    def prepare(start: int) -> tuple[PreparedBatch, float]:
+        begun = perf_counter()
         batch = list(sources[start : start + batch_size])
         if opened:
             batch = [_open(opened, source) for source in batch]
-        return prepare_batch(batch, preprocessing, limits=limits, threads=1)
+        prepared = prepare_batch(batch, preprocessing, reading=settings, threads=1)
+        return prepared, perf_counter() - begun
 
-    threads = max(1, min(8, os.cpu_count() or 1))
+    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
-        waiting: deque[tuple[int, Future[PreparedBatch]]] = deque()
-        upcoming = iter(starts)
+        waiting: deque[tuple[int, Future[tuple[PreparedBatch, float]]]] = deque()
+        last = perf_counter()
         try:
             while True:
                 while len(waiting) < threads + BATCHES_AHEAD and (
@@ -75,7 +84,9 @@ def encode_pictures(
                 if not waiting:
                     return
                 start, future = waiting.popleft()
-                yield _encode(runner, future.result(), outputs, start)
+                encoded = _encode(runner, future, outputs, start, last)
+                last += encoded.pace.seconds
+                yield encoded
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -88,11 +99,26 @@ def _open(opened: Callable[[ImageSource], ImageSource], source: ImageSource) -> 
 
 
 def _encode(
-    runner: Runner, batch: PreparedBatch, outputs: Sequence[str], start: int
+    runner: Runner,
+    future: Future[tuple[PreparedBatch, float]],
+    outputs: Sequence[str],
+    start: int,
+    last: float,
 ) -> EncodedBatch:
+    asked = perf_counter()
+    batch, preparing = future.result()
+    begun = perf_counter()
     arrays = dict(runner.run(batch.pixels, outputs)) if batch.indices else {}
+    done = perf_counter()
     return EncodedBatch(
         arrays=arrays,
         indices=[start + index for index in batch.indices],
         errors=[(start + index, error) for index, error in batch.errors],
+        pace=Pace(
+            pictures=len(batch.indices) + len(batch.errors),
+            seconds=done - last,
+            encoding=done - begun,
+            waiting=begun - asked,
+            preparing=preparing,
+        ),
     )

@@ -1,11 +1,13 @@
 """Where a model comes from: a bundle, or a checkpoint of another library."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wordsight.bundle import BundleConfig
 from wordsight.bundle.prompts import Prompts
-from wordsight.text import Tokenizer
+
+if TYPE_CHECKING:
+    from wordsight.text import Tokenizer
 
 
 class Source(Protocol):
@@ -21,11 +23,12 @@ class Source(Protocol):
         """Name, width, similarity, preprocessing and what the towers are."""
         ...
 
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> "Tokenizer":
         """Make the tokenizer.
 
         Raises:
             CheckpointError: if there is no vocabulary beside the weights.
+            InputError: if it is an edge bundle, which reads no sentences.
         """
         ...
 

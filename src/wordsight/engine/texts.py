@@ -4,19 +4,22 @@ Shape letters: N sentences, U different ones, L tokens of the longest row.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.engine.runner import Runner
-from wordsight.text import Tokenizer, Tokens
+
+if TYPE_CHECKING:
+    from wordsight.text import Tokenizer, Tokens
 
 BATCH = 64
 
 
 def encode_texts(
     runner: Runner,
-    tokenizer: Tokenizer,
+    tokenizer: "Tokenizer",
     texts: Sequence[str],
     *,
     output: str,
@@ -54,7 +57,7 @@ def encode_texts(
     return np.concatenate(rows)[ranks[which]]
 
 
-def _different(tokens: Tokens) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _different(tokens: "Tokens") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the place of each different sentence, (U,), and which of these each one is, (N,)."""
     numbers: dict[bytes, int] = {}
     which = [

@@ -46,7 +46,7 @@ class TorchRunner:
         self._settings = settings
         self._torch = require("torch", extra="torch")
         self._error = error
-        if self._settings.precision == "bfloat16":
+        if self._settings.is_half:
             self._round_weights()
         module.to(self._settings.device)
         self._forward: Any = module
@@ -63,7 +63,7 @@ class TorchRunner:
             MissingError: if torch cannot compile here.
         """
         torch = self._torch
-        is_half = self._settings.precision == "bfloat16"
+        is_half = self._settings.is_half
         kind = torch.device(self._settings.device).type
         try:
             with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=is_half):
@@ -86,7 +86,7 @@ class TorchRunner:
 
     def _as_float32(self, name: str, array: Any) -> NDArray[np.float32]:
         array = array.float()
-        if name == EMBEDDING and self._settings.precision == "bfloat16":
+        if name == EMBEDDING and self._settings.is_half:
             array = self._torch.nn.functional.normalize(array, dim=-1)
         return array.cpu().numpy()
 

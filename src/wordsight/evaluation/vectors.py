@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.engine.features import FeatureStore, content_key
+from wordsight.engine.identity import model_checksum as model_checksum
 from wordsight.engine.model import Model
 from wordsight.errors import ImageError
-from wordsight.files import sha256
 from wordsight.images import ImageLimits
 from wordsight.model.outputs import EMBEDDING
 
@@ -74,23 +74,6 @@ def read_contents(images: Sequence[Path | bytes], *, progress: Progress | None =
         if progress and (place % CHUNK == CHUNK - 1 or place == len(images) - 1):
             progress("checksums", place + 1, len(images))
     return Contents(keys, errors)
-
-
-def model_checksum(model: Model, *, with_engine: bool = True) -> str:
-    """Return a digest of everything of a model that can change its vectors.
-
-    Without the engine, it is that of what is computed and not of how.
-    """
-    path, digest = model.source.path, hashlib.sha256()
-    entries = (
-        sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    )
-    for file in entries:
-        name = file.relative_to(path).as_posix() if path.is_dir() else ""
-        digest.update(f"{sha256(file)}  {name}\n".encode(errors="surrogateescape"))
-    engine = model.engine.name if with_engine else ""
-    digest.update(f"{model.source.config.to_json()}\n{engine}".encode())
-    return digest.hexdigest()[:32]
 
 
 @dataclass(slots=True)

@@ -169,7 +169,13 @@ class View:
                 templates = templates or own.of(self.language or "en")
                 said = {name: (spoken(name),) for name in pictures.classes}
             self._asked = {name: tuple(texts) for name, texts in said.items()}
-            self._classes = class_vectors(self.model, said, templates=templates)
+            self._classes = class_vectors(
+                self.model,
+                said,
+                templates=templates,
+                progress=lambda done, of: self._tell("sentences", done, of),
+                cache=self.embedder.cache,
+            )
         return self._classes
 
     def _reading(self, settings: Settings) -> dict[str, Any]:

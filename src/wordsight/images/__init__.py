@@ -10,10 +10,11 @@ from wordsight.images.find import find_images as find_images
 from wordsight.images.limits import FORMATS as FORMATS
 from wordsight.images.limits import ImageLimits as ImageLimits
 from wordsight.images.prepare import PreparedBatch as PreparedBatch
-from wordsight.images.prepare import Preprocessing as Preprocessing
 from wordsight.images.prepare import prepare as prepare
 from wordsight.images.prepare import prepare_batch as prepare_batch
-from wordsight.images.prepare import resize_and_crop as resize_and_crop
 from wordsight.images.read import ImageSource as ImageSource
 from wordsight.images.read import open_image as open_image
+from wordsight.images.reading import Reading as Reading
+from wordsight.images.recipe import Preprocessing as Preprocessing
+from wordsight.images.square import resize_and_crop as resize_and_crop
 from wordsight.images.thumbnail import data_uri as data_uri

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from wordsight.images.colour import to_rgb
-from wordsight.images.prepare import FILTERS, Preprocessing, resize_and_crop
+from wordsight.images.recipe import Preprocessing
+from wordsight.images.square import FILTERS, resize_and_crop
 
 Crop = Literal["paper", "strong", "none"]
 

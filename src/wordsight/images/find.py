@@ -1,12 +1,14 @@
 """Finding the pictures a user means: files, folders, patterns, or a list on standard input."""
 
+import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from wordsight.errors import InputError
+from wordsight.images.path_list import PathList
 
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".gif"}
@@ -17,7 +19,7 @@ EXTENSIONS = frozenset(
 _MAGIC = re.compile(r"[*?\[]")
 
 
-def find_images(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[Path]:
+def find_images(inputs: Sequence[str], *, stdin: TextIO | None = None) -> Sequence[Path]:
     """Return the pictures that files, folders, patterns and `-` name, each once, in a fixed order.
 
     A folder is searched with all its subfolders; hidden files and links to folders are left out.
@@ -31,15 +33,23 @@ def find_images(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[P
     """
     if not inputs:
         raise InputError("no pictures given", hint="name a file, a folder, or - for a list")
-    found: dict[str, Path] = {}
+    if len(inputs) == 1 and Path(inputs[0]).is_dir():  # which names nothing twice
+        return PathList(_from_path(Path(inputs[0])))
+    return PathList(_each_once(inputs, stdin))
+
+
+def _each_once(inputs: Sequence[str], stdin: TextIO | None) -> Iterator[Path]:
+    seen: set[bytes] = set()
     for given in inputs:
-        paths = _from_stdin(stdin) if given == "-" else _from_input(given)
-        for path in paths:
-            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - must not follow links
-    return list(found.values())
+        for path in _from_stdin(stdin) if given == "-" else _from_input(given):
+            whole = os.path.abspath(path)  # noqa: PTH100 - must not follow links
+            digest = hashlib.blake2b(os.fsencode(whole), digest_size=16).digest()
+            if digest not in seen:
+                seen.add(digest)
+                yield path
 
 
-def _from_input(given: str) -> list[Path]:
+def _from_input(given: str) -> Sequence[Path]:
     path = Path(given)
     if os.path.lexists(path):
         return _from_path(path)
@@ -48,10 +58,10 @@ def _from_input(given: str) -> list[Path]:
     raise InputError(f"{given}: there is no such file or folder", hint="check the spelling")
 
 
-def _from_path(path: Path) -> list[Path]:
+def _from_path(path: Path) -> Sequence[Path]:
     if not path.is_dir():
         return [path]
-    pictures = _naturally_sorted(_walk(path))
+    pictures = PathList(_walk(str(path)))
     if not pictures:
         raise InputError(
             f"{path}: there is no picture in this folder",
@@ -96,15 +106,26 @@ def _from_pattern(pattern: str) -> list[Path]:
     return _naturally_sorted(pictures)
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: the folder cannot be read: {error.strerror}")
-
-    for root, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
-                yield Path(root, name)
+def _walk(folder: str) -> Iterator[str]:
+    """Yield the pictures of a folder in order; memory holds the names of one folder at a time."""
+    names: list[tuple[str, str, bool]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir()
+                is_wanted = is_folder or os.path.splitext(entry.name)[1].lower() in EXTENSIONS  # noqa: PTH122 - no Path for every name
+                is_link = is_folder and entry.is_symlink()
+                if is_wanted and not is_link and not entry.name.startswith("."):
+                    names.append((_natural_text(entry.name), entry.name, is_folder))
+    except OSError as error:
+        raise InputError(f"{error.filename}: the folder cannot be read: {error.strerror}") from None
+    names.sort()
+    for _, name, is_folder in names:
+        path = os.path.join(folder, name)  # noqa: PTH118 - no Path for every name
+        if is_folder:
+            yield from _walk(path)
+        else:
+            yield path
 
 
 def _naturally_sorted(paths: Iterable[Path]) -> list[Path]:
@@ -115,3 +136,13 @@ def _natural(part: str) -> list[str | int]:
     # Text and numbers take turns, so that equal places always hold the same type.
     pieces = re.split(r"(\d+)", part.casefold())
     return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
+
+
+def _natural_text(part: str) -> str:
+    """Return text that sorts as `_natural` does: a number is its length, then its digits."""
+
+    def in_order(digits: re.Match[str]) -> str:
+        number = str(int(digits[0]))
+        return f"\1{chr(len(number))}{number}"
+
+    return re.sub(r"\d+", in_order, part.casefold())

@@ -1,15 +1,15 @@
 """From pictures to the numbers a model takes: resize, crop, scale, normalise.
 
-Bit for bit what openai/CLIP and open_clip do through torchvision on Pillow pictures, without
-either. Shape letters: N pictures, S pixels of a side; 3 channels.
+What openai/CLIP and open_clip do through torchvision on Pillow pictures, without either: to the
+bit in `prepare` and where `Reading.exact` asks for it, else within one grey level.
+
+Shape letters: N pictures, H W pixels, S pixels of a side; 3 channels.
 """
 
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,46 +17,19 @@ from PIL import Image
 
 from wordsight.errors import ImageError
 from wordsight.images.colour import to_rgb
-from wordsight.images.limits import DEFAULT_LIMITS, ImageLimits
-from wordsight.images.read import ImageSource, open_image
+from wordsight.images.read import ImageSource, Pixels, open_pixels
+from wordsight.images.reading import DEFAULT_READING, Reading
+from wordsight.images.recipe import Frame, Preprocessing, frame
+from wordsight.images.resample import is_height_first, resample
+from wordsight.images.square import LARGEST_RESIZED_PIXELS, resize_and_crop
+from wordsight.images.taps import taps
+from wordsight.images.workspace import Workspace
 
-FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-_REACH = 2
-"""Pixels a bicubic filter looks to either side, at the coarser of the two scales."""
-_LARGEST_RESIZED_PIXELS = 2**24
 _MOST_THREADS = 8
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocessing:
-    """How a picture becomes the input of a model; stored beside its weights."""
-
-    size: int = 224
-    """Side of the square the model sees, in pixels."""
-    resize: Literal["shortest", "squash", "longest"] = "shortest"
-    """Fit the shortest side and crop, ignore the aspect ratio, or fit the longest and pad."""
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    """Filter of the resizing."""
-    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    """Mean of red, green and blue, where white is 1."""
-    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
-    """Standard deviation of red, green and blue, where white is 1."""
-    fill: int = 0
-    """Grey value 0 to 255 of the padding that `longest` adds."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size <= 4096:
-            raise ValueError(f"size must be 1 to 4096 pixels, got {self.size}")
-        if self.resize not in ("shortest", "squash", "longest"):
-            raise ValueError(f"resize must be shortest, squash or longest, got {self.resize!r}")
-        if self.interpolation not in FILTERS:
-            raise ValueError(f"interpolation must be bicubic or bilinear, got {self.interpolation}")
-        if len(self.mean) != 3 or not all(math.isfinite(value) for value in self.mean):
-            raise ValueError(f"mean must be 3 finite numbers, got {self.mean}")
-        if len(self.std) != 3 or not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"std must be 3 finite numbers above 0, got {self.std}")
-        if not 0 <= self.fill <= 255:
-            raise ValueError(f"fill must be 0 to 255, got {self.fill}")
+_LARGEST_SIDE = 2**13
+"""Pixels; the weights of longer pictures would take megabytes, and they are kept."""
+_LARGEST_ROWS = 2**22
+"""Values of a channel between the two passes of a resizing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,30 +44,18 @@ class PreparedBatch:
     """Place and reason of every source that could not be used."""
 
 
-def resize_and_crop(image: Image.Image, recipe: Preprocessing) -> Image.Image:
-    """Return the square 8-bit RGB picture the model sees, before normalisation."""
-    if image.mode != "RGB":
-        image = to_rgb(image, name=f"picture of mode {image.mode}")
-    if recipe.resize == "shortest":
-        return _shortest(image, recipe)
-    if recipe.resize == "squash":
-        return _resized(image, (recipe.size, recipe.size), recipe)
-    return _longest(image, recipe)
-
-
 def prepare(
     image: Image.Image, recipe: Preprocessing, *, out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
-    """Return the normalised pixels of one picture, (3, S, S), written into `out` if given."""
+    """Return the normalised pixels of one picture, (3, S, S), written into `out` if given.
+
+    They are torchvision's to the bit.
+    """
     if out is None:
         out = np.empty((3, recipe.size, recipe.size), np.float32)
-    square = np.asarray(resize_and_crop(image, recipe))
-    for channel, (mean, std) in enumerate(zip(recipe.mean, recipe.std, strict=True)):
-        plane = out[channel]
-        plane[...] = square[:, :, channel]
-        plane /= np.float32(255)
-        plane -= np.float32(mean)
-        plane /= np.float32(std)
+    if image.mode != "RGB":
+        image = to_rgb(image, name=f"picture of mode {image.mode}")
+    _prepare(Pixels(np.asarray(image), image.size), recipe, out, Workspace(), exact=True)
     return out
 
 
@@ -103,30 +64,41 @@ def prepare_batch(
     recipe: Preprocessing,
     *,
     threads: int | None = None,
-    limits: ImageLimits = DEFAULT_LIMITS,
+    reading: Reading = DEFAULT_READING,
 ) -> PreparedBatch:
     """Open and prepare many pictures; a bad one costs its own place and changes no other.
 
     Every row is bit-identical to preparing its picture alone, whatever the number of threads.
 
     Args:
+        sources: files, bytes, pictures or arrays.
+        recipe: how the model wants them.
         threads: pictures worked on at the same time; by default one per processor, 8 at most.
+        reading: how files are read.
     """
     pixels = np.empty((len(sources), 3, recipe.size, recipe.size), np.float32)
+    results: list[ImageError | None] = [None] * len(sources)
+    least = recipe.size if reading.scaled_jpeg else None
 
-    def fill(index: int) -> ImageError | None:
-        try:
-            prepare(open_image(sources[index], limits=limits), recipe, out=pixels[index])
-        except ImageError as error:
-            return error
-        return None
+    def work(places: Iterator[int]) -> None:
+        workspace = Workspace()
+        for index in places:
+            try:
+                opened = open_pixels(
+                    sources[index], limits=reading.limits, least=least, workspace=workspace
+                )
+            except ImageError as error:
+                results[index] = error
+            else:
+                _prepare(opened, recipe, pixels[index], workspace, exact=reading.exact)
 
+    places = iter(range(len(sources)))  # shared: each thread takes the next picture
     num_threads = min(threads or min(os.cpu_count() or 1, _MOST_THREADS), max(len(sources), 1))
     if num_threads == 1:
-        results = [fill(index) for index in range(len(sources))]
+        work(places)
     else:
         with ThreadPoolExecutor(num_threads) as pool:
-            results = list(pool.map(fill, range(len(sources))))
+            list(pool.map(work, [places] * num_threads))
     errors = [(index, error) for index, error in enumerate(results) if error is not None]
     indices = [index for index, error in enumerate(results) if error is None]
     return PreparedBatch(
@@ -134,52 +106,58 @@ def prepare_batch(
     )
 
 
-def _resized(image: Image.Image, size: tuple[int, int], recipe: Preprocessing) -> Image.Image:
-    return image if image.size == size else image.resize(size, FILTERS[recipe.interpolation])
-
-
-def _shortest(image: Image.Image, recipe: Preprocessing) -> Image.Image:
-    side, (width, height) = recipe.size, image.size
-    short, long = min(width, height), max(width, height)
-    new_long = int(side * long / short)
-    offset = round((new_long - side) / 2)
-    if side * new_long > _LARGEST_RESIZED_PIXELS:
-        return _middle(image, new_long, offset, recipe)
-    if width <= height:
-        resized, left, top = _resized(image, (side, new_long), recipe), 0, offset
+def _prepare(
+    picture: Pixels,
+    recipe: Preprocessing,
+    out: NDArray[np.float32],
+    workspace: Workspace,
+    *,
+    exact: bool,
+) -> None:
+    place = frame(picture.size, recipe)
+    height, width, _ = picture.values.shape
+    longest = max(height, width)
+    is_strip = place.width * place.height > LARGEST_RESIZED_PIXELS
+    if is_strip or longest > _LARGEST_SIDE or longest * recipe.size > _LARGEST_ROWS:
+        image = Image.fromarray(np.ascontiguousarray(picture.values))
+        out[...] = np.asarray(resize_and_crop(image, recipe)).transpose(2, 0, 1)
     else:
-        resized, left, top = _resized(image, (new_long, side), recipe), offset, 0
-    return resized if new_long == side else resized.crop((left, top, left + side, top + side))
+        _fill(picture.values, place, recipe, out, workspace, exact=exact)
+    for plane, mean, std in zip(out, recipe.mean, recipe.std, strict=True):
+        plane /= np.float32(255)
+        plane -= np.float32(mean)
+        plane /= np.float32(std)
 
 
-def _middle(image: Image.Image, new_long: int, offset: int, recipe: Preprocessing) -> Image.Image:
-    """Resize only the part that the crop keeps.
+def _fill(
+    values: NDArray[np.uint8],
+    place: Frame,
+    recipe: Preprocessing,
+    out: NDArray[np.float32],
+    workspace: Workspace,
+    *,
+    exact: bool,
+) -> None:
+    height, width, _ = values.shape
+    columns = _kept(place.left, place.width, recipe.size)
+    rows = _kept(place.top, place.height, recipe.size)
+    if recipe.resize == "longest":
+        out.fill(recipe.fill)
+    resample(
+        values,
+        taps(width, place.width, *columns, recipe.interpolation),
+        taps(height, place.height, *rows, recipe.interpolation),
+        height_first=is_height_first((width, height), (place.width, place.height)),
+        exact=exact,
+        out=out[
+            :,
+            rows[0] - place.top : rows[1] - place.top,
+            columns[0] - place.left : columns[1] - place.left,
+        ],
+        workspace=workspace,
+    )
 
-    A picture of 1 x 65500 would else grow to 224 x 14 million pixels. Pillow keeps the corners of
-    a box with 24 bits, so a value may differ by one grey level from resizing the whole; hence this
-    is done for strips alone.
-    """
-    (width, height), side = image.size, recipe.size
-    scale = max(width, height) / new_long
-    start, stop = offset * scale, (offset + side) * scale
-    margin = _REACH * max(scale, 1) + 1
-    low = max(0, math.floor(start - margin))
-    high = min(max(width, height), math.ceil(stop + margin))
-    start, stop = start - low, min(stop - low, high - low)
-    if width <= height:
-        part, box = image.crop((0, low, width, high)), (0, start, width, stop)
-    else:
-        part, box = image.crop((low, 0, high, height)), (start, 0, stop, height)
-    return part.resize((side, side), FILTERS[recipe.interpolation], box=box)
 
-
-def _longest(image: Image.Image, recipe: Preprocessing) -> Image.Image:
-    side = recipe.size
-    ratio = max(image.width / side, image.height / side)
-    size = (max(1, round(image.width / ratio)), max(1, round(image.height / ratio)))
-    resized = _resized(image, size, recipe)
-    if size == (side, side):
-        return resized
-    padded = Image.new("RGB", (side, side), (recipe.fill,) * 3)
-    padded.paste(resized, ((side - size[0]) // 2, (side - size[1]) // 2))
-    return padded
+def _kept(offset: int, length: int, side: int) -> tuple[int, int]:
+    """Return the first and the end of what a square keeps of one side of a resized picture."""
+    return max(0, offset), min(length, offset + side)

@@ -1,6 +1,6 @@
 """How the published models prepare pictures, at 224 pixels; `dataclasses.replace` sets the size."""
 
-from wordsight.images.prepare import Preprocessing
+from wordsight.images.recipe import Preprocessing
 
 OPENAI = Preprocessing()
 """OpenAI's CLIP and most of open_clip: shortest side, bicubic, the statistics of their pictures."""

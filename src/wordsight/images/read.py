@@ -6,14 +6,14 @@ Nothing of Pillow's global state is read or changed: its own limit on pixels and
 go with it are bypassed by opening each format with its own reader, never through `Image.open`.
 """
 
-import errno
 import io
-import stat
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
@@ -27,9 +27,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from wordsight.errors import ImageError
 from wordsight.images.colour import array_to_rgb, to_rgb
+from wordsight.images.content import check_format, read_content
+from wordsight.images.jpeg import decode_jpeg, jpeg_size
 from wordsight.images.limits import DEFAULT_LIMITS, ImageLimits
 from wordsight.images.metadata import gif_size, orientation, split_metadata, webp_size
-from wordsight.images.signature import foreign_kind, readable_format
+from wordsight.images.workspace import Workspace
 
 ImageSource = str | Path | bytes | Image.Image | NDArray[Any]
 
@@ -65,17 +67,30 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_OS_REASONS = {
-    errno.ENOENT: "there is no such file",
-    errno.ENOTDIR: "there is no such file",
-    errno.EACCES: "permission to read it is denied",
-    errno.EPERM: "permission to read it is denied",
-    errno.ELOOP: "the link leads in a circle",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.EISDIR: "it is a folder; expected a picture",
+_BACK = slice(None, None, -1)
+_VIEWS = {
+    1: (),
+    2: (slice(None), _BACK),
+    3: (_BACK, _BACK),
+    4: (_BACK,),
+    5: (),
+    6: (slice(None), _BACK),
+    7: (_BACK, _BACK),
+    8: (_BACK,),
 }
+"""The same as `_TURNS` for an array, whose axes are swapped first from 5 on."""
 
 _TILE_WIDTH_TAG, _TILE_LENGTH_TAG = 322, 323
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A picture as numbers."""
+
+    values: NDArray[np.uint8]
+    """Red, green and blue, upright, with any strides; (H, W, 3)."""
+    size: tuple[int, int]
+    """Width and height of the picture; those of `values` unless it was decoded smaller."""
 
 
 def open_image(source: ImageSource, *, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
@@ -91,6 +106,37 @@ def open_image(source: ImageSource, *, limits: ImageLimits = DEFAULT_LIMITS) -> 
     Raises:
         ImageError: with the name of the file and a reason.
     """
+    opened = _open(source, limits, least=None, workspace=Workspace())
+    if isinstance(opened, Pixels):
+        return Image.fromarray(np.ascontiguousarray(opened.values))
+    return opened
+
+
+def open_pixels(
+    source: ImageSource,
+    *,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    least: int | None = None,
+    workspace: Workspace | None = None,
+) -> Pixels:
+    """Return what `open_image` does, as an array: nothing is copied that need not be.
+
+    Args:
+        source: a path, the bytes of a file, a Pillow picture, or an array.
+        limits: what a picture may weigh.
+        least: let large JPEG files be decoded smaller, with this many pixels a side at least.
+        workspace: memory that may be overwritten, and that the result may lie in.
+
+    Raises:
+        ImageError: with the name of the file and a reason.
+    """
+    opened = _open(source, limits, least=least, workspace=workspace or Workspace())
+    return opened if isinstance(opened, Pixels) else Pixels(np.asarray(opened), opened.size)
+
+
+def _open(
+    source: ImageSource, limits: ImageLimits, *, least: int | None, workspace: Workspace
+) -> Image.Image | Pixels:
     if isinstance(source, ndarray):
         name = f"array of shape {source.shape} and type {source.dtype}"
         if source.ndim >= 2:
@@ -104,42 +150,31 @@ def open_image(source: ImageSource, *, limits: ImageLimits = DEFAULT_LIMITS) -> 
         turn = orientation(exif) if isinstance(exif, bytes) else 1
         return _decode(source, turn, name=name, what="picture")
     if isinstance(source, bytes):
-        return _open_bytes(source, limits, name=f"picture of {len(source)} bytes")
-    path = Path(source)
-    return _open_bytes(_read(path, limits), limits, name=str(path))
-
-
-def _read(path: Path, limits: ImageLimits) -> bytes:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, "")
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{path}: it is a pipe or device; expected a file")
-        _check_bytes(status.st_size, limits, name=str(path))
-        with path.open("rb") as file:
-            return file.read(limits.max_bytes + 1)  # one too many shows that it grew meanwhile
-    except OSError as error:
-        reason = _OS_REASONS.get(error.errno or 0) or f"cannot be read: {error.strerror}"
-        raise ImageError(f"{path}: {reason}") from None
-    except ValueError:
-        raise ImageError(f"{str(path)!r}: not a file name") from None
-    except MemoryError:
-        raise ImageError(f"{path}: not enough memory to read it") from None
-
-
-def _open_bytes(data: bytes, limits: ImageLimits, *, name: str) -> Image.Image:
-    if not data:
-        raise ImageError(f"{name}: the file is empty (0 bytes)", hint="copy it again")
-    _check_bytes(len(data), limits, name=name)
-    file_format = readable_format(data)
-    if file_format not in limits.formats:
-        kind = (file_format and f"a {file_format} picture") or foreign_kind(data)
-        raise ImageError(
-            f"{name}: the file is {kind}; expected one of {', '.join(limits.formats)}",
-            hint="save it as JPEG or PNG; the name of a file does not matter, its content does",
-        )
+        data, name = source, f"picture of {len(source)} bytes"
+    else:
+        path = Path(source)
+        data, name = read_content(path, limits), str(path)
+    file_format = check_format(data, limits, name=name)
     needed, exif = split_metadata(data, file_format)
+    size = jpeg_size(needed) if file_format == "JPEG" else None
+    if size is not None:
+        _check_size(size, limits, name=name)
+        values = decode_jpeg(needed, size, least=least, workspace=workspace)
+        if values is not None:
+            return _turned(values, size, orientation(exif))
+    return _decode_file(needed, exif, file_format, limits, name=name)
+
+
+def _turned(values: NDArray[np.uint8], size: tuple[int, int], turn: int) -> Pixels:
+    width, height = size
+    if turn > 4:
+        return Pixels(values.swapaxes(0, 1)[_VIEWS[turn]], (height, width))
+    return Pixels(values[_VIEWS[turn]], size)
+
+
+def _decode_file(
+    needed: bytes, exif: bytes, file_format: str, limits: ImageLimits, *, name: str
+) -> Image.Image:
     early = {"GIF": gif_size, "WEBP": webp_size}.get(file_format)
     size = early(needed) if early else None
     if size is not None:
@@ -173,13 +208,6 @@ def _damaged(error: Exception, *, name: str, what: str) -> ImageError:
         f"{name}: the {what} data {state} ({error})",
         hint="copy the file again from its source, or save it anew as PNG",
     )
-
-
-def _check_bytes(num_bytes: int, limits: ImageLimits, *, name: str) -> None:
-    if num_bytes == 0:
-        raise ImageError(f"{name}: the file is empty (0 bytes)", hint="copy it again")
-    if num_bytes > limits.max_bytes:
-        raise ImageError(f"{name}: {num_bytes} bytes; the limit is {limits.max_bytes}")
 
 
 def _check_size(size: tuple[int, int], limits: ImageLimits, *, name: str) -> None:

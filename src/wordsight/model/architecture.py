@@ -42,10 +42,16 @@ class VisionTransformerConfig:
     pooling: Literal["class_token", "attention"] = "class_token"
     """CLIP reads a class token and normalises before the first block; SigLIP has neither, and pools
     by attention from one learnt query. CLIP's patches are embedded without a bias."""
+    head_width: int | None = None
+    """Channels of a head; all heads together are as wide as the tower if it is not given. Pruned
+    towers (`wordsight compress`) have fewer heads than that."""
 
     def __post_init__(self) -> None:
         _check_positive(self, "image_size", "patch_size", "width", "num_heads", "mlp_width")
-        _check_blocks(self.depth, self.width, self.num_heads, self.activation)
+        if self.head_width is not None:
+            _check_positive(self, "head_width")
+        num_heads = self.num_heads if self.head_width is None else 1
+        _check_blocks(self.depth, self.width, num_heads, self.activation)
         if self.image_size < self.patch_size:
             raise ValueError(
                 f"image_size {self.image_size} is smaller than a patch of {self.patch_size}"
@@ -62,6 +68,11 @@ class VisionTransformerConfig:
     def num_positions(self) -> int:
         """Rows of the position embedding: the patches, and the class token if there is one."""
         return self.grid**2 + (self.pooling == "class_token")
+
+    @property
+    def attention_width(self) -> int:
+        """Channels of all heads of a layer together."""
+        return self.width if self.head_width is None else self.num_heads * self.head_width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,6 +149,11 @@ class TextTransformerConfig:
             raise ValueError(f"pooling must be argmax, end or last, got {self.pooling!r}")
         if (self.pooling == "end") != (self.end_id is not None):
             raise ValueError(f"pooling {self.pooling!r} does not go with end_id {self.end_id}")
+
+    @property
+    def attention_width(self) -> int:
+        """Channels of all heads of a layer together."""
+        return self.width
 
 
 ImageConfig = VisionTransformerConfig | ModifiedResNetConfig

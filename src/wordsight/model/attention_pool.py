@@ -19,7 +19,7 @@ class AttentionPool(nn.Module):
         super().__init__()
         width = config.width
         self.probe = nn.Parameter(torch.zeros(1, 1, width))
-        self.attention = Attention(width, config.num_heads)
+        self.attention = Attention(width, config.num_heads, inner=config.attention_width)
         self.norm = LayerNorm(width, eps=config.norm_eps)
         self.mlp = Mlp(width, config.mlp_width, config.activation)
 

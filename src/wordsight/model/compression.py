@@ -5,6 +5,8 @@ cast (and multiplication) that restores it; engines fold these when they load th
 stay float32, so a row never depends on its batch-mates, as it does under dynamic quantisation.
 """
 
+from collections.abc import Collection
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +17,9 @@ from wordsight.packages import require
 
 Precision = Literal["float32", "float16", "int8"]
 
+WITH_CHANNELS = ("Conv", "Gather", "Gemm", "MatMul")
+LEVELS = ("QuantizeLinear", "DequantizeLinear")
+"""Operators of a quantised graph; engines look at their scales before anything is computed."""
 SMALLEST = 1024
 """Weights of fewer values stay as they are: they weigh nothing and may be sensitive."""
 
@@ -32,17 +37,25 @@ def compress(model: Any, precision: Precision) -> Any:
     return copy
 
 
-def compress_in_place(model: Any, precision: Precision) -> None:
-    """Store the large float32 weights of a graph as `compress` does, without a second copy."""
+def compress_in_place(
+    model: Any, precision: Precision, *, int8: Collection[str] = WITH_CHANNELS
+) -> None:
+    """Store the large float32 weights of a graph as `compress` does, without a second copy.
+
+    Args:
+        int8: operators whose weights become int8, if that is the precision; others are float16.
+    """
     onnx = require("onnx", extra="torch")
     if precision == "float32":
         return
     graph = model.graph
-    axes = _channel_axes(graph)
+    axes = {name: axis for name, (operator, axis) in _channels(graph).items() if operator in int8}
+    levels = {name for node in graph.node if node.op_type in LEVELS for name in node.input}
     initializers: list[Any] = []
     nodes: list[Any] = []
     for entry in graph.initializer:
-        if entry.data_type != onnx.TensorProto.FLOAT or np.prod(entry.dims) < SMALLEST:
+        is_large = entry.data_type == onnx.TensorProto.FLOAT and prod(entry.dims) >= SMALLEST
+        if not is_large or entry.name in levels:
             initializers.append(entry)
             continue
         value = onnx.numpy_helper.to_array(entry)
@@ -62,18 +75,17 @@ def compress_in_place(model: Any, precision: Precision) -> None:
     graph.node.extend(nodes)
 
 
-def _channel_axes(graph: Any) -> dict[str, int]:
-    """Map each weight of a matrix product, convolution or lookup to its axis of channels."""
-    axes: dict[str, int] = {}
+def _channels(graph: Any) -> dict[str, tuple[str, int]]:
+    """Map each weight of an operator that has channels to the operator and the axis of them."""
+    found: dict[str, tuple[str, int]] = {}
     for node in graph.node:
-        if node.op_type == "MatMul":
-            axes[node.input[1]] = -1
-        elif node.op_type in ("Conv", "Gather"):
-            axes[node.input[0 if node.op_type == "Gather" else 1]] = 0
-        elif node.op_type == "Gemm":
-            transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            axes[node.input[1]] = 0 if transposed else -1
-    return axes
+        kind = node.op_type
+        if kind not in WITH_CHANNELS:
+            continue
+        is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
+        axis = 0 if kind in ("Conv", "Gather") or is_transposed else -1
+        found[node.input[0 if kind == "Gather" else 1]] = kind, axis
+    return found
 
 
 def _as_half(onnx: Any, name: str, value: NDArray[np.float32]) -> tuple[list[Any], list[Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wordsight.model.architecture import CLIP_LOG_SCALE, SIGLIP_BIAS, SIGLIP_LOG_SCALE
 from wordsight.model.attention_pool import AttentionPool
-from wordsight.model.clip import Clip
+from wordsight.model.clip import Clip, ProjectedTower
 from wordsight.model.layers import Block, LayerNorm
 from wordsight.model.resnet import ModifiedResNet
 from wordsight.model.text_transformer import TextTransformer
@@ -52,6 +52,21 @@ class Initialiser:
         clip.logit_scale.fill_(SIGLIP_LOG_SCALE if is_siglip else CLIP_LOG_SCALE)
         if clip.logit_bias is not None:
             clip.logit_bias.fill_(SIGLIP_BIAS)
+
+    @torch.no_grad()
+    def image(self, image: ProjectedTower) -> None:
+        """Draw the weights of an image tower alone, by the rules of its family."""
+        for module in image.modules():
+            if isinstance(module, LayerNorm):
+                module.reset_parameters()
+        tower = image.tower
+        is_siglip = isinstance(tower, VisionTransformer) and tower.pool is not None
+        if isinstance(tower, ModifiedResNet):
+            tower.initialise(self._generator)
+        elif isinstance(tower, VisionTransformer):
+            (self._siglip_image if is_siglip else self._clip_image)(tower)
+        if image.head is not None:
+            self._head(image.head.get_submodule("linear"), is_siglip=is_siglip)
 
     def _head(self, linear: nn.Module, *, is_siglip: bool) -> None:
         assert isinstance(linear, nn.Linear)

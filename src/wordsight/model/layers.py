@@ -4,7 +4,8 @@ Vaswani et al., 2017, with the norms where GPT-2 has them. The stream of tokens 
 even where the weights are bfloat16 or float16, and so does every layer norm: sums of many layers
 are what half precision loses first.
 
-Shape letters: B batch, L tokens, D width, H heads, d width of a head.
+Shape letters: B batch, L tokens, D width, H heads, d width of a head; H d is D, or less in a
+pruned tower.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ Activations = dict[str, Tensor]
 
 `tokens`                            (B, L, D) what the first block gets
 `blocks.3.attention.queries`        (B, H, L, d), likewise `keys` and `values`
-`blocks.3.attention.mixed`          (B, L, D) values averaged by attention, heads side by side
+`blocks.3.attention.mixed`          (B, L, H d) values averaged by attention, heads side by side
 `blocks.3.attention`                (B, L, D) what attention adds to the stream
 `blocks.3.mlp`                      (B, L, D) what the MLP adds to the stream
 `blocks.3`                          (B, L, D) the stream after the block
@@ -77,11 +78,15 @@ class LayerNorm(nn.LayerNorm):
 class Attention(nn.Module):
     """Multi-head attention; queries, keys and values come from one matrix."""
 
-    def __init__(self, width: int, num_heads: int, *, is_causal: bool = False):
+    def __init__(
+        self, width: int, num_heads: int, *, inner: int | None = None, is_causal: bool = False
+    ):
+        """Make it; `inner` is H d, the width if not given."""
         super().__init__()
         self.num_heads, self.is_causal = num_heads, is_causal
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        inner = width if inner is None else inner
+        self.qkv = nn.Linear(width, 3 * inner)
+        self.out = nn.Linear(inner, width)
 
     def forward(
         self,
@@ -126,10 +131,10 @@ class Attention(nn.Module):
         A score is q . (K x) = (K' q) . x, and the sum of a_n (V x_n) is V (sum of a_n x_n): both
         matrices work on one vector a head, instead of on all L tokens.
         """
-        weight, bias, width = self.qkv.weight, self.qkv.bias, self.qkv.in_features
+        weight, bias, inner = self.qkv.weight, self.qkv.bias, self.out.in_features
         (w_q, b_q), (w_k, b_k), (w_v, b_v) = (
-            (weight[start : start + width], bias[start : start + width])
-            for start in (0, width, 2 * width)
+            (weight[start : start + inner], bias[start : start + inner])
+            for start in (0, inner, 2 * inner)
         )
         heads = (self.num_heads, -1)
         query = F.linear(row, w_q, b_q).reshape(row.shape[0], *heads)  # (B, H, d)
@@ -170,7 +175,9 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.norm1 = LayerNorm(width, eps=config.norm_eps)
-        self.attention = Attention(width, config.num_heads, is_causal=is_causal)
+        self.attention = Attention(
+            width, config.num_heads, inner=config.attention_width, is_causal=is_causal
+        )
         self.norm2 = LayerNorm(width, eps=config.norm_eps)
         self.mlp = Mlp(width, config.mlp_width, config.activation)
 

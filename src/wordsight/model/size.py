@@ -83,9 +83,9 @@ def _products(queries: int, tokens: int, width: int) -> Cost:
 
 
 def _block(config: VisionTransformerConfig | TextTransformerConfig, tokens: int) -> Cost:
-    width = config.width
-    attention = _linear(width, 3 * width, tokens=tokens) + _linear(width, width, tokens=tokens)
-    products = _products(tokens, tokens, width)
+    width, inner = config.width, config.attention_width
+    attention = _linear(width, 3 * inner, tokens=tokens) + _linear(inner, width, tokens=tokens)
+    products = _products(tokens, tokens, inner)
     return attention + products + _mlp(width, config.mlp_width, tokens) + _norm(width) * 2
 
 
@@ -102,12 +102,12 @@ def _vision_transformer(config: VisionTransformerConfig) -> Cost:
 
 
 def _attention_pooling(config: VisionTransformerConfig, tokens: int) -> Cost:
-    width = config.width
-    query_and_out = _linear(width, width) * 2
-    key_and_value = _linear(width, 2 * width, tokens=tokens)
+    width, inner = config.width, config.attention_width
+    query_and_out = _linear(width, inner) + _linear(inner, width)
+    key_and_value = _linear(width, 2 * inner, tokens=tokens)
     probe = Cost(width)
     after = _mlp(width, config.mlp_width, 1) + _norm(width)
-    return probe + query_and_out + key_and_value + _products(1, tokens, width) + after
+    return probe + query_and_out + key_and_value + _products(1, tokens, inner) + after
 
 
 def _text_transformer(config: TextTransformerConfig) -> Cost:

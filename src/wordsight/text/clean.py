@@ -7,14 +7,13 @@ exactly those of the published models, character for character.
 import html
 import re
 import string
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
 import ftfy
 from ftfy.badness import is_bad
 
 from wordsight.text.readable import MAX_CHARACTERS
-
-Cleaning = Literal["none", "openai", "siglip"]
+from wordsight.text.rules import Cleaning
 
 # Composed letters of the larger scripts, which neither compatibility tables nor NFC touch.
 _LETTERS = re.compile(

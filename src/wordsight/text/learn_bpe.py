@@ -15,7 +15,8 @@ from wordsight.errors import ConfigError, TextError
 from wordsight.text.bpe import END, START, WORD_END, byte_symbols, clip_bpe, words
 from wordsight.text.clean import clean
 from wordsight.text.readable import require_text
-from wordsight.text.tokenizer import OPENAI_RULES, Tokenizer
+from wordsight.text.rules import OPENAI_RULES
+from wordsight.text.tokenizer import Tokenizer
 
 SMALLEST_VOCABULARY = 512 + 2
 """Every byte, every byte at the end of a word, start and end."""

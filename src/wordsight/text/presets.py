@@ -7,8 +7,7 @@ Family names: `clip` is everything with a start token, an end token and a causal
 from dataclasses import replace
 from typing import Literal
 
-from wordsight.text.clean import Cleaning
-from wordsight.text.tokenizer import TokenizerRules
+from wordsight.text.rules import Cleaning, TokenizerRules
 
 Family = Literal["clip", "siglip", "siglip2"]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from wordsight.errors import ConfigError, TextError
 from wordsight.text.bpe import openai_bpe
-from wordsight.text.clean import Cleaning
 from wordsight.text.presets import Family, siglip_rules
+from wordsight.text.rules import Cleaning, TokenizerRules
 from wordsight.text.sentence_piece import build_sentence_piece
 from wordsight.text.sentence_piece_file import SentencePieceModel, read_sentence_piece
-from wordsight.text.tokenizer import Tokenizer, TokenizerRules
+from wordsight.text.tokenizer import Tokenizer
 from wordsight.text.vocabulary_json import clip_tokenizer, lower_cased, open_json
 
 _SENTENCE_PIECE = ("spiece.model", "tokenizer.model")

@@ -11,9 +11,9 @@ from tokenizers import normalizers
 from wordsight.errors import TextError
 from wordsight.text.backend import Backend
 from wordsight.text.bpe import END, START, WORD_END, byte_symbols, clip_bpe, read_merges
-from wordsight.text.clean import Cleaning
 from wordsight.text.presets import Family, siglip_rules
-from wordsight.text.tokenizer import OPENAI_RULES, Tokenizer, TokenizerRules
+from wordsight.text.rules import OPENAI_RULES, Cleaning, TokenizerRules
+from wordsight.text.tokenizer import Tokenizer
 from wordsight.text.tokenizer_json import ids_around, pad_id, read_object, special_names
 
 

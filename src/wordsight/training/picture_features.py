@@ -16,7 +16,7 @@ from wordsight.engine.features import FeatureStore, content_key
 from wordsight.engine.pictures import encode_pictures
 from wordsight.engine.runner import Runner
 from wordsight.errors import ImageError
-from wordsight.images import ImageLimits, ImageSource, open_image
+from wordsight.images import ImageLimits, ImageSource, Reading, open_image
 from wordsight.model.outputs import FEATURES, LOGITS
 from wordsight.training.towers import FrozenImageTower, output_width, run_tower
 
@@ -114,7 +114,7 @@ class FeatureReader:
                 self.tower.preprocessing,
                 outputs=outputs,
                 batch_size=BATCH,
-                limits=self.limits,
+                reading=Reading(limits=self.limits),
                 opened=_Shrinker(shrink, self.limits) if shrink else None,
             ):
                 if batch.indices:

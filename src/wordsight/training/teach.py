@@ -212,6 +212,7 @@ def _share(chosen: NDArray[np.bool_]) -> float:
 
 
 def _head(bundle: Bundle) -> TextHead:
+    bundle.need_text()
     if not bundle.has_graphs:
         raise BundleError(f"{bundle.path}: has no ONNX towers, which teaching edits")
     head = read_text_head(read_graph(bundle.path / TEXT_GRAPH))

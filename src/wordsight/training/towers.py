@@ -201,6 +201,7 @@ def _bundled_image(bundle: Bundle) -> FrozenImageTower:
 
 
 def _bundled_text(bundle: Bundle) -> FrozenTextTower:
+    bundle.need_text()
     if not bundle.has_graphs:
         raise BundleError(f"{bundle.path}: has no ONNX towers, which align starts from")
     graph = read_graph(bundle.path / TEXT_GRAPH)

@@ -3,19 +3,30 @@
 Shape letters: N pictures, C classes, E joint space.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wordsight.bundle import Bundle
+from wordsight.cache import cache_folder
 from wordsight.engine.model import Model, Progress
 from wordsight.errors import InputError
 from wordsight.text.templates import check_template, fill
+from wordsight.transfer.class_cache import ClassCache, cache_key
 
 Classes = Sequence[str] | Mapping[str, Sequence[str]]
 """Names, or for each name the sentences that describe it."""
+
+WORTH_KEEPING = 64
+"""Sentences from which on class vectors of a bundle are kept: fewer take a moment."""
+WORTH_READING = 1024
+"""Likewise of a checkpoint, which has to be read whole to know that it is the same one."""
+AT_ONCE = 1 << 13
+"""Sentences whose vectors are in memory together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +102,13 @@ def class_vectors(
     templates: Sequence[str] | None = None,
     language: str = "en",
     progress: Progress | None = None,
+    cache: Path | bool = True,
 ) -> ClassVectors:
     """Embed classes: each sentence to unit length, their mean, and that to unit length again.
 
-    This is the prompt ensemble of Radford et al., 2021, section 3.1.4.
+    This is the prompt ensemble of Radford et al., 2021, section 3.1.4. Vectors of 64 sentences or
+    more (of a checkpoint, 1024) are kept on disk, so that the same classes of the same model are
+    there at once the next time.
 
     Args:
         model: supplies the text tower and, where `templates` are not given, its own for `language`.
@@ -102,16 +116,60 @@ def class_vectors(
         templates: sentences with `{}` where the name goes.
         language: which of the model's default templates to use.
         progress: called with the number of sentences done and of all.
+        cache: folder to keep vectors in; True for wordsight's own, False for none.
+
+    Raises:
+        InputError: if the classes or templates cannot be used, or the model reads no sentences.
+        TextError: if a sentence cannot be read.
     """
     sentences = class_sentences(classes, templates, model.source.prompts().of(language))
-    flat = [text for texts in sentences.values() for text in texts]
-    embedded = model.encode_text(flat, progress=progress)
+    names, said = tuple(sentences), list(sentences.values())
+    least = WORTH_KEEPING if isinstance(model.source, Bundle) else WORTH_READING
+    if cache is False or sum(map(len, said)) < least:
+        return ClassVectors(names, _embedded(model, said, progress))
+    kept = ClassCache(cache_folder() if cache is True else cache)
+    key = cache_key(model, said)
+    vectors = kept.read(key, (len(said), model.embed_dim))
+    if vectors is None:
+        vectors = _embedded(model, said, progress)
+        kept.write(key, vectors)
+    return ClassVectors(names, vectors)
+
+
+def _embedded(
+    model: Model, said: Sequence[Sequence[str]], progress: Progress | None
+) -> NDArray[np.float32]:
+    """Return the unit vector (C, E) of each class's sentences."""
+    total = sum(map(len, said))
     rows: list[NDArray[np.float32]] = []
-    start = 0
-    for texts in sentences.values():
-        rows.append(embedded[start : start + len(texts)].mean(axis=0))
-        start += len(texts)
-    return ClassVectors(tuple(sentences), unit_rows(np.stack(rows)))
+    before = 0
+    for part in _parts(said):
+        flat = [text for texts in part for text in texts]
+        embedded = model.encode_text(flat, progress=_after(before, total, progress))
+        ends = np.cumsum([len(texts) for texts in part])
+        rows += [own.mean(axis=0) for own in np.split(embedded, ends[:-1])]
+        before += len(flat)
+    return unit_rows(np.stack(rows))
+
+
+def _parts(said: Sequence[Sequence[str]]) -> Generator[list[Sequence[str]]]:
+    """Yield classes together, as many as have `AT_ONCE` sentences or a few more."""
+    part: list[Sequence[str]] = []
+    size = 0
+    for texts in said:
+        part.append(texts)
+        size += len(texts)
+        if size >= AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _after(before: int, total: int, progress: Progress | None) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
 
 
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The greatest cosines of a large matrix: a float32 scan that leaves nothing out, checked exactly.
+"""The greatest cosines of a large matrix: scans that leave nothing out, checked exactly.
 
 Shape letters: Q queries, N rows, E embedding width, K places, B rows of one block, H hits.
 """
@@ -9,68 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wordsight.errors import InputError
+from wordsight.transfer.bfloat16_scan import FEWEST_QUERIES, Questions
+from wordsight.transfer.cosines import checked_queries, pair_cosines, row_cosines
+from wordsight.transfer.part import Part
+from wordsight.transfer.rows import Block
 
-BLOCK_ROWS = 4096
-"""A block and its scores stay in cache; 1,024 to 16,384 rows were equally fast."""
 QUERIES_AT_ONCE = 256
 FEW_QUERIES = 2
-PAIRS_AT_ONCE = 4096
 CROWDED = 32
 """Hits for each place, above which a block is cut to its own best before they are checked."""
+FEW_PAIRS = 0.01
+"""Share of a block's pairs up to which checking them one by one beats multiplying their rows."""
 UNIT_ROUNDING = 2.0**-24
-NEARLY_UNIT = 1e-5
-"""Rows as near to unit length as this are scanned as they are; the error bound makes up for it."""
-SHORTEST, LONGEST = 1e-15, 1e15
-"""Lengths between which float32 neither overflows nor loses digits; 0 is allowed besides."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """Vectors that are searched, and what their lengths are."""
-
-    vectors: NDArray[np.float32]
-    """(N, E); may be a memory map."""
-    lengths: NDArray[np.float32]
-    """(N,); 1 for rows of zeros, whose cosine is 0 with everything."""
-    deviation: float
-    """Greatest difference of a length from 1."""
-
-    @classmethod
-    def measure(cls, vectors: NDArray[np.float32]) -> "Rows":
-        """Compute lengths in one pass, block by block; the vectors are not copied.
-
-        Raises:
-            InputError: for a shape or type that does not fit, or numbers that are not finite.
-        """
-        if vectors.ndim != 2 or vectors.dtype != np.float32 or not vectors.shape[1]:
-            raise InputError(
-                f"expected vectors of shape (N, E) in float32, got {vectors.shape} in "
-                f"{vectors.dtype}",
-                hint="vectors.astype(numpy.float32)",
-            )
-        lengths = np.empty(len(vectors), np.float32)
-        for start in range(0, len(vectors), BLOCK_ROWS):
-            lengths[start : start + BLOCK_ROWS] = _lengths(vectors, start)
-        deviation = float(np.abs(lengths - 1).max(initial=0))
-        return cls(vectors, lengths, deviation)
-
-
-def _lengths(vectors: NDArray[np.float32], start: int) -> NDArray[np.float32]:
-    block = vectors[start : start + BLOCK_ROWS]
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.sqrt(np.einsum("be,be->b", block, block))
-    odd = np.flatnonzero(~((lengths >= SHORTEST) & (lengths <= LONGEST)))
-    for place in odd[block[odd].any(axis=1)]:
-        if not np.isfinite(block[place]).all():
-            raise InputError(f"vector {start + place} holds numbers that are not finite")
-        raise InputError(
-            f"vector {start + place} has length {np.linalg.norm(block[place].astype(float)):.1e}; "
-            f"expected {SHORTEST:.0e} to {LONGEST:.0e}",
-            hint="divide vectors by their lengths",
-        )
-    lengths[odd] = 1
-    return lengths
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,14 +53,15 @@ class _Best:
 
 def greatest_cosines(
     queries: NDArray[np.floating],
-    parts: Sequence[Rows],
+    parts: Sequence[Part],
     k: int,
     *,
     chosen: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the k rows with the greatest cosine, and it; of equal cosines the first row wins.
 
-    The scan multiplies in float32. A float32 sum of E products of unit vectors is wrong by no more
+    The scan multiplies in bfloat16 where a part has a copy of that kind, and the rows that this
+    leaves, or else all, in float32. A float32 sum of E products of unit vectors is wrong by no more
     than about E * 2^-24, in whatever order it is added up (Higham, 2002, Accuracy and Stability of
     Numerical Algorithms, 3.1), so every row within twice that of the best is computed again in
     float64 and rounded to float32 at the end. The answer is that of brute force in float64 rounded
@@ -125,128 +76,123 @@ def greatest_cosines(
     Raises:
         InputError: for queries of another width, of zeros, or that are not finite.
     """
-    wide = _checked_queries(queries, parts[0].vectors.shape[1])
+    wide = checked_queries(queries, parts[0].rows.vectors.shape[1])
     places = np.empty((len(wide), k), np.int64)
     scores = np.empty((len(wide), k), np.float32)
     for start in range(0, len(wide) if k else 0, QUERIES_AT_ONCE):
         tile = slice(start, start + QUERIES_AT_ONCE)
-        best = _scan(wide[tile], parts, k, chosen)
+        best = _Scan(wide[tile], k).run(parts, chosen)
         places[tile] = best.row.reshape(-1, k)
         scores[tile] = best.score.reshape(-1, k)
     return places, scores
 
 
-def _checked_queries(queries: NDArray[np.floating], width: int) -> NDArray[np.float64]:
-    """Return queries in float64, brought near length 1 by powers of two, which round nothing."""
-    if queries.ndim != 2 or queries.shape[1] != width:
-        raise InputError(f"expected queries of shape (Q, {width}), got {queries.shape}")
-    wide = queries.astype(np.float64)
-    largest = np.abs(wide).max(axis=1, keepdims=True, initial=0)
-    is_bad = ~(np.isfinite(largest) & (largest > 0))
-    if is_bad.any():
-        place = int(np.flatnonzero(is_bad)[0])
-        raise InputError(f"query {place} is all zeros or not finite, which has no direction")
-    return np.ldexp(wide, -np.frexp(largest)[1])
+class _Scan:
+    """One pass over all rows for some queries."""
 
+    def __init__(self, wide: NDArray[np.float64], k: int):
+        self.wide, self.k = wide, k
+        self.sizes = np.linalg.norm(wide, axis=1)
+        self.columns = (wide / self.sizes[:, None]).astype(np.float32).T
+        self.questions: Questions | None = None
 
-def _scan(
-    wide: NDArray[np.float64],
-    parts: Sequence[Rows],
-    k: int,
-    chosen: NDArray[np.bool_] | None,
-) -> _Best:
-    sizes = np.linalg.norm(wide, axis=1)
-    columns = (wide / sizes[:, None]).astype(np.float32).T
-    best = _Best(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
-    limits = best.limits(len(wide), k)
-    room = np.empty((BLOCK_ROWS, len(wide)), np.float32)
-    for block, lengths, rows, slack in _blocks(parts, chosen):
-        scores = _products(block, columns, room[: len(block)])
+    def run(self, parts: Sequence[Part], chosen: NDArray[np.bool_] | None) -> _Best:
+        """Return the best rows of all parts."""
+        best = _Best(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        limits = best.limits(len(self.wide), self.k)
+        if len(self.wide) >= FEWEST_QUERIES and any(part.rounded for part in parts):
+            self.questions = Questions(self.wide / self.sizes[:, None])
+        for first, part, block in _blocks(parts, chosen):
+            places, queries = self._hits(part, block, limits)
+            if not len(places):
+                continue
+            if len(places) <= self._few(block):
+                exact = pair_cosines(self.wide, queries, block.vectors, places)
+            else:
+                places, queries, exact = self._crowd(block, places, limits)
+            best = best.merged(_Best(queries, block.rows()[places] + first, exact), self.k)
+            limits = best.limits(len(self.wide), self.k)
+        return best
+
+    def _hits(
+        self, part: Part, block: Block, limits: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return row in the block and query of every pair that may belong to the best."""
+        crowded = CROWDED * self.k * len(limits)
+        if part.rounded is None or self.questions is None:
+            return self._float32_hits(part, block, limits, crowded)
+        places, queries = self.questions.hits(block, part.rounded, limits, self.k, crowded)
+        if len(places) <= self._few(block):
+            return places, queries
+        some = np.unique(places)
+        if len(some) > len(block.vectors) // 2:  # vectors too much alike for bfloat16
+            self.questions = None
+        places, queries = self._float32_hits(part, block.some(some), limits, crowded)
+        return some[places], queries
+
+    def _few(self, block: Block) -> float:
+        return max(FEW_PAIRS * len(block.vectors), 1) * len(self.wide)
+
+    def _crowd(
+        self, block: Block, places: NDArray[np.int64], limits: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Score rows that float32 cannot tell apart; leave out what others of them beat.
+
+        A row that only equals the limit comes after the rows that made it.
+        """
+        some = np.unique(places)
+        scores = row_cosines(self.wide, block.vectors[some])
+        is_hit = scores > limits
+        if len(some) > self.k:
+            own = np.partition(scores, len(some) - self.k, axis=0)[len(some) - self.k]
+            is_hit &= scores >= own
+        rows, queries = np.nonzero(is_hit)
+        return some[rows], queries, scores[rows, queries]
+
+    def _float32_hits(
+        self, part: Part, block: Block, limits: NDArray[np.float32], crowded: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Do the same in float32.
+
+        Scores that rise from block to block, or very many queries, would let most of a block
+        through. What lies twice the margin below the block's own k-th best cannot be among the
+        best of it.
+        """
+        slack, k = part.rows.slack, self.k
+        scores = _products(block.vectors, self.columns)
         if slack is None:
-            scores /= lengths[:, None]
-        margin = np.float32(_error(block.shape[1]) + (slack or 0.0))
-        places, queries = _hits(scores, limits, margin, k)
-        if not len(places):
-            continue
-        exact = _exact(wide, sizes, queries, block, places)
-        best = best.merged(_Best(queries, rows[places], exact), k)
-        limits = best.limits(len(wide), k)
-    return best
+            scores /= block.lengths[:, None]
+        margin = np.float32(_error(block.vectors.shape[1]) + (slack or 0.0))
+        flat = np.flatnonzero(scores >= limits - margin)
+        if len(flat) > crowded and len(scores) > k:
+            own = np.partition(scores, len(scores) - k, axis=0)[len(scores) - k]
+            flat = np.flatnonzero(scores >= np.maximum(limits - margin, own - 2 * margin))
+        places, queries = np.divmod(flat, scores.shape[1])
+        return places, queries
 
 
-def _products(
-    block: NDArray[np.float32], columns: NDArray[np.float32], out: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Multiply rows (B, E) by columns (E, Q) into `out` (B, Q).
+def _blocks(
+    parts: Sequence[Part], chosen: NDArray[np.bool_] | None
+) -> Iterator[tuple[int, Part, Block]]:
+    first = 0
+    for part in parts:
+        stop = first + len(part.rows.vectors)
+        for block in part.rows.blocks(None if chosen is None else chosen[first:stop]):
+            yield first, part, block
+        first = stop
+
+
+def _products(block: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Multiply rows (B, E) by columns (E, Q).
 
     One query is a matter of reading, which einsum does at twice the speed of OpenBLAS.
     """
     if columns.shape[1] > FEW_QUERIES:
-        return np.matmul(block, columns, out=out)
-    for query in range(columns.shape[1]):
-        np.einsum("be,e->b", block, columns[:, query], out=out[:, query])
-    return out
+        return block @ columns
+    each = [np.einsum("be,e->b", block, column) for column in columns.T]
+    return np.stack(each, axis=1)
 
 
 def _error(width: int) -> float:
     """Bound the error of a float32 cosine: of the product, the length, query and result."""
     return (1.5 * width + 16) * UNIT_ROUNDING
-
-
-def _blocks(
-    parts: Sequence[Rows], chosen: NDArray[np.bool_] | None
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], float | None]]:
-    """Yield vectors (B, E), lengths (B,), row numbers (B,), and what lengths add to the error.
-
-    None for the last says that the scan must divide by the lengths. Rows that are not chosen cost
-    nothing; a block of which all are chosen is not copied.
-    """
-    first = 0
-    for part in parts:
-        slack = 2 * part.deviation if part.deviation <= NEARLY_UNIT else None
-        for start in range(0, len(part.vectors), BLOCK_ROWS):
-            stop = min(start + BLOCK_ROWS, len(part.vectors))
-            rows = np.arange(start, stop)
-            block, lengths = part.vectors[start:stop], part.lengths[start:stop]
-            if chosen is not None:
-                own = chosen[first + start : first + stop]
-                if not own.any():
-                    continue
-                if not own.all():
-                    block, lengths, rows = block[own], lengths[own], rows[own]
-            yield block, lengths, rows + first, slack
-        first += len(part.vectors)
-
-
-def _hits(
-    scores: NDArray[np.float32], limits: NDArray[np.float32], margin: np.float32, k: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return row in the block and query of every score that may belong to the best.
-
-    Scores that rise from block to block, or very many queries, would let most of a block through.
-    What lies twice the margin below the block's own k-th best cannot be among the best of it.
-    """
-    flat = np.flatnonzero(scores >= limits - margin)
-    if len(flat) > CROWDED * k * scores.shape[1] and len(scores) > k:
-        own = np.partition(scores, len(scores) - k, axis=0)[len(scores) - k]
-        flat = np.flatnonzero(scores >= np.maximum(limits - margin, own - 2 * margin))
-    places, queries = np.divmod(flat, scores.shape[1])
-    return places, queries
-
-
-def _exact(
-    wide: NDArray[np.float64],
-    sizes: NDArray[np.float64],
-    queries: NDArray[np.int64],
-    block: NDArray[np.float32],
-    places: NDArray[np.int64],
-) -> NDArray[np.float32]:
-    """Return the cosines of H pairs of query and row; each is added up in the same order."""
-    scores = np.empty(len(places), np.float32)
-    for start in range(0, len(places), PAIRS_AT_ONCE):
-        pairs = slice(start, start + PAIRS_AT_ONCE)
-        rows, asked = block[places[pairs]].astype(np.float64), queries[pairs]
-        lengths = np.sqrt((rows * rows).sum(axis=1))
-        products = (rows * wide[asked]).sum(axis=1)
-        scores[pairs] = products / (sizes[asked] * np.where(lengths > 0, lengths, 1))
-    return scores

@@ -5,6 +5,7 @@ Names such as `X`, trailing underscores and an unannotated `X` follow scikit-lea
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         language: which of the model's own templates to use.
         calibration: what turns `scores` into probabilities instead of the softmax; `calibrate`
             learns one.
+        cache: folder that keeps vectors of many sentences; True for wordsight's, False for none.
 
     Attributes:
         classes_: labels, (C,), in the order of the columns of `predict_proba`.
@@ -62,6 +64,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         scale: float | None = None,
         language: str = "en",
         calibration: Calibration | None = None,
+        cache: Path | bool = True,
     ):
         self.model = model
         self.classes = classes
@@ -69,6 +72,7 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
         self.scale = scale
         self.language = language
         self.calibration = calibration
+        self.cache = cache
 
     def fit(self, X: Any = None, y: Any = None) -> "ZeroShotClassifier":
         """Embed the classes; or average given prompt embeddings `X` (N, E) per class of `y` (N,).
@@ -170,7 +174,11 @@ class ZeroShotClassifier(ClassifierMixin, BaseEstimator):
                 "classes are missing", hint="ZeroShotClassifier(model, ['cat', 'dog'])"
             )
         found = class_vectors(
-            self.model, self.classes, templates=self.templates, language=self.language
+            self.model,
+            self.classes,
+            templates=self.templates,
+            language=self.language,
+            cache=self.cache,
         )
         self.classes_ = np.array(found.names)
         self.class_vectors_ = found.vectors

@@ -78,8 +78,12 @@ def open_start(path: Path, *, device: str = "cpu") -> Start:
         CheckpointError: if its towers are graphs, or not of the CLIP family, or there is no
             vocabulary.
         BundleError: if it is damaged.
+        InputError: if it is an edge bundle.
     """
-    if is_bundle(path) and not open_bundle(path).has_weights:
+    bundle = open_bundle(path) if is_bundle(path) else None
+    if bundle:
+        bundle.need_text()
+    if bundle and not bundle.has_weights:
         raise CheckpointError(
             f"{path.name}: its towers are graphs, which cannot be taught",
             hint="--method few-shot works with it; to teach towers start from a model of "
@@ -92,5 +96,5 @@ def open_start(path: Path, *, device: str = "cpu") -> Start:
             hint="put its tokenizer.json, or OpenAI's merges file, into the folder",
         )
     weights = {name: lazy.read().float() for name, lazy in checkpoint.weights.items()}
-    prompts = open_bundle(path).prompts() if is_bundle(path) else Prompts()
+    prompts = bundle.prompts() if bundle else Prompts()
     return Start(checkpoint, checkpoint.tokenizer, prompts, weights, torch.device(device))

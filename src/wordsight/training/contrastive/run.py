@@ -28,6 +28,7 @@ from wordsight.training.environment import environment
 
 if TYPE_CHECKING:
     from wordsight.training.adaptation.config import AdaptConfig
+    from wordsight.training.compression.config import CompressConfig
     from wordsight.training.study.config import StudyConfig
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
@@ -53,7 +54,9 @@ class RunFolder:
         """Folder of the bundle."""
         return self.path / MODEL
 
-    def begin(self, config: "TrainConfig | StudyConfig | AdaptConfig", data: str) -> None:
+    def begin(
+        self, config: "TrainConfig | StudyConfig | AdaptConfig | CompressConfig", data: str
+    ) -> None:
         """Write the settings down, or check that they are those the run was begun with.
 
         Args:

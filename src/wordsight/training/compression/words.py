@@ -1,0 +1,31 @@
+"""Everyday words for whoever has no sentences of his own: things, animals, places, materials."""
+
+WORDS: tuple[str, ...] = (
+    *("person", "child", "face", "hand", "crowd", "dog", "cat", "horse", "cow", "sheep", "pig"),
+    *("bird", "duck", "chicken", "fish", "frog", "snake", "insect", "butterfly", "spider", "bear"),
+    *("elephant", "monkey", "deer", "lion", "rabbit", "mouse", "car", "truck", "bus", "train"),
+    *("motorcycle", "bicycle", "airplane", "ship", "boat", "tractor", "road", "bridge", "building"),
+    *("house", "church", "tower", "wall", "door", "window", "roof", "fence", "stairs", "street"),
+    *("traffic light", "sign", "tree", "flower", "leaf", "grass", "forest", "mountain", "beach"),
+    *("sea", "river", "lake", "sky", "cloud", "snow", "desert", "rock", "field", "garden", "fire"),
+    *("kitchen", "bedroom", "bathroom", "office", "shop", "factory", "warehouse", "chair", "table"),
+    *("bed", "sofa", "lamp", "mirror", "clock", "book", "pen", "paper", "bag", "box", "bottle"),
+    *("cup", "glass", "plate", "bowl", "spoon", "knife", "pan", "bread", "cake", "pizza", "fruit"),
+    *("apple", "banana", "orange", "tomato", "potato", "rice", "soup", "meat", "cheese", "egg"),
+    *("shirt", "dress", "trousers", "shoe", "hat", "glasses", "watch", "ring", "ball", "toy"),
+    *(
+        "guitar",
+        "piano",
+        "camera",
+        "phone",
+        "computer",
+        "keyboard",
+        "screen",
+        "television",
+        "cable",
+    ),
+    *("machine", "engine", "wheel", "gear", "screw", "bolt", "pipe", "valve", "spring", "bearing"),
+    *("circuit board", "battery", "tool", "hammer", "saw", "ladder", "rope", "chain", "coin"),
+    *("metal surface", "wood", "concrete", "brick", "fabric", "leather", "plastic", "rubber"),
+    *("scratch", "crack", "rust", "stain", "hole", "pattern", "drawing", "text", "map", "diagram"),
+)
