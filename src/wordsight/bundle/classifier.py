@@ -32,9 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wordsight.bundle.plain_arrays import Floats, pack, unpack
-from wordsight.bundle.schema import read_json
-from wordsight.config import from_dict, to_dict
-from wordsight.errors import BundleError, ConfigError
+from wordsight.bundle.schema import as_type, read_json
+from wordsight.config import to_dict
+from wordsight.errors import BundleError
 
 WORDS_FILE, NUMBERS_FILE = "classifier.json", "classifier.npz"
 LINEAR, CACHE = ("weights", "bias"), ("keys", "values")
@@ -194,10 +194,7 @@ def read_classifier(folder: Path, embed_dim: int) -> BundleClassifier:
         BundleError: naming the file and what is wrong with it.
     """
     path = folder / WORDS_FILE
-    try:
-        words = from_dict(ClassifierWords, read_json(path), where=str(path))
-    except ConfigError as error:
-        raise BundleError(str(error), hint=error.hint) from None
+    words = as_type(ClassifierWords, read_json(path), path)
     arrays = unpack(folder / NUMBERS_FILE, (*LINEAR, *CACHE))
     missing = [name for name in LINEAR if name not in arrays]
     if missing:

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from wordsight.bundle.plain_arrays import Floats, pack, unpack
-from wordsight.bundle.schema import read_json
-from wordsight.config import from_dict, to_dict
-from wordsight.errors import BundleError, ConfigError
+from wordsight.bundle.schema import as_type, read_json
+from wordsight.config import to_dict
+from wordsight.errors import BundleError
 
 GOLDEN_WORDS, GOLDEN_NUMBERS = "golden.json", "golden.npz"
 NAMES = ("pictures", "images", "texts")
@@ -71,10 +71,7 @@ def read_golden(folder: Path, embed_dim: int) -> Golden:
         BundleError: naming the file and what is wrong with it.
     """
     path = folder / GOLDEN_WORDS
-    try:
-        words = from_dict(GoldenWords, read_json(path), where=str(path))
-    except ConfigError as error:
-        raise BundleError(str(error), hint=error.hint) from None
+    words = as_type(GoldenWords, read_json(path), path)
     where = folder / GOLDEN_NUMBERS
     arrays = unpack(where, NAMES)
     if set(arrays) != set(NAMES):

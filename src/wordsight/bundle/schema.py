@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from wordsight.config import from_dict, to_dict
 from wordsight.errors import BundleError, ConfigError
@@ -15,6 +15,7 @@ from wordsight.text.rules import TokenizerRules
 SCHEMA = 1
 MAX_CONFIG_BYTES = 1 << 20
 
+T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
@@ -82,8 +83,17 @@ def read_config(path: Path) -> BundleConfig:
             f"{path}: schema {schema!r} is not one this version can read (it reads {SCHEMA})",
             hint="a newer wordsight may have written it: upgrade, or write it again with this one",
         )
+    return as_type(BundleConfig, values, path)
+
+
+def as_type(kind: type[T], values: dict[str, Any], path: Path) -> T:
+    """Make an object of what a JSON file of a bundle says.
+
+    Raises:
+        BundleError: naming the file and what is wrong with it.
+    """
     try:
-        return from_dict(BundleConfig, values, where=str(path))
+        return from_dict(kind, values, where=str(path))
     except ConfigError as error:
         raise BundleError(str(error), hint=error.hint) from None
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from wordsight.cli.app import Json, Language, app
+from wordsight.cli.app import Json, Language, app, settings_of
 
 Method = Literal[
     "auto", "few-shot", "full", "lp-ft", "wise", "flyp", "lora", "singular-values", "prompts"
@@ -62,7 +62,6 @@ def adapt(
         lang: Language of what people read, and of the words for the classes: en or ja.
     """
     from wordsight.commands.adapt import adapt as command
-    from wordsight.config import load_toml
     from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
@@ -77,8 +76,7 @@ def adapt(
         "seed": seed,
         "max_bad": max_bad,
     }
-    settings = load_toml(config) if config else {}
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(config, given)
     with terminal.progress() as progress:
 
         def on_step(said: Mapping[str, Any], num_steps: int) -> None:

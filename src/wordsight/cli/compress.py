@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from wordsight.cli.app import FINDINGS, Json, Language, app
+from wordsight.cli.app import FINDINGS, Json, Language, app, settings_of
 
 Several = Parameter(negative=())
 
@@ -63,7 +63,6 @@ def compress(
         lang: Language of what people read, and of the class file: en or ja.
     """
     from wordsight.commands.compress import compress as command
-    from wordsight.config import load_toml
     from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
@@ -78,8 +77,7 @@ def compress(
         "seed": seed,
         "max_bad": max_bad,
     }
-    settings = load_toml(config) if config else {}
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(config, given)
     with terminal.progress() as progress:
 
         def on_step(said: Mapping[str, Any], num_steps: int) -> None:

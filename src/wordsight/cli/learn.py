@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from wordsight.cli.app import FINDINGS, Json, Language, app
+from wordsight.cli.app import FINDINGS, Json, Language, app, settings_of
 from wordsight.errors import InputError
 
 
@@ -57,7 +57,6 @@ def align(
         lang: Language of what people read: en or ja.
     """
     from wordsight.commands.align import align as command
-    from wordsight.config import load_toml
     from wordsight.data import read_pairs
     from wordsight.terminal import Terminal
 
@@ -71,8 +70,7 @@ def align(
         "max_bad": max_bad,
         "torch_weights": torch_weights,
     }
-    settings = load_toml(config) if config else {}
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(config, given)
     limit = settings.get("max_bad", 0)
     read = read_pairs(
         pairs,
@@ -166,7 +164,7 @@ def train(
     from wordsight.cache import cache_folder
     from wordsight.commands.train import is_first_process
     from wordsight.commands.train import train as command
-    from wordsight.config import load_toml, to_dict
+    from wordsight.config import to_dict
     from wordsight.data.example_sources import open_examples
     from wordsight.packages import require
     from wordsight.terminal import Terminal
@@ -189,8 +187,7 @@ def train(
         "seed": seed,
         "max_bad": max_bad,
     }
-    settings = load_toml(config) if config else {}
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(config, given)
     resolved = resolve(preset, **settings)
     examples = open_examples(
         pairs,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from wordsight.cli.app import Json, Language, app
+from wordsight.cli.app import Json, Language, app, settings_of
 
 
 @app.command(help_format="markdown")
@@ -47,7 +47,6 @@ def plan(
         lang: Language of what people read: en or ja.
     """
     from wordsight.commands.plan import plan as command
-    from wordsight.config import load_toml
     from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang)
@@ -58,8 +57,7 @@ def plan(
         "micro_batch": micro_batch,
         "workers": workers,
     }
-    settings = load_toml(config) if config else {}
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(config, given)
     planned = command(
         pairs,
         preset=preset,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from wordsight.cli.app import Json, Language, app
+from wordsight.cli.app import Json, Language, app, settings_of
 
 Objective = Literal["language_model", "bag_of_words", "bag_contrast", "contrast"]
 
@@ -45,14 +45,13 @@ def study(
         lang: Language of what people read: en or ja.
     """
     from wordsight.commands.study import study as command
-    from wordsight.config import load_toml, to_dict
+    from wordsight.config import to_dict
     from wordsight.report.study import study_columns, study_rows
     from wordsight.terminal import Terminal
 
     terminal = Terminal.open(lang, quiet=json_lines)
     given = {"samples": samples, "minutes": minutes, "seed": seed}
-    settings = load_toml(config) if config else {}
-    settings |= {name: value for name, value in given.items() if value is not None}
+    settings = settings_of(config, given)
     with terminal.progress() as progress:
         found = command(
             pairs,
