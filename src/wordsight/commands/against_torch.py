@@ -35,6 +35,7 @@ def pixels_of(folder: Path | None, preprocessing: Preprocessing) -> NDArray[np.f
 
 def compare_with_torch(
     original: Original,
+    torch: Engine,
     place: Path,
     engines: Sequence[str],
     pixels: NDArray[np.float32],
@@ -50,7 +51,7 @@ def compare_with_torch(
         return ()
     tokenizer = original.source.tokenizer()
     note("engines", 0, len(engines) + 1)
-    reference = embed(original.engine(place, engines[0]), pixels, tokenizer, SENTENCES)
+    reference = embed(torch, pixels, tokenizer, SENTENCES)
     found: list[Parity] = []
     for number, name in enumerate(engines, 1):
         note("engines", number, len(engines) + 1)

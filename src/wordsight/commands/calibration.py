@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wordsight.bundle.prompts import Prompts
 from wordsight.data.class_file import ClassFile
-from wordsight.data.labelled import ANY_LANGUAGE, LabelledPictures, read_labelled, spoken
+from wordsight.data.labelled import ANY_LANGUAGE, read_labelled
 from wordsight.data.shard_paths import refuse_remote
 from wordsight.engine.fidelity import Limits, Task
 from wordsight.engine.parity import SENTENCES
@@ -81,7 +81,7 @@ def read_calibration(
             file of classes are both given.
     """
     truth: NDArray[np.int64] | None = None
-    source = str(source)
+    source, own = str(source), prompts.of("en")
     refuse_remote(source)
     if Path(source).suffix.lower() in TABLES:
         if classes is not None:
@@ -91,7 +91,8 @@ def read_calibration(
             )
         labelled = read_labelled(source)
         pictures: Sequence[ImageSource] = labelled.images
-        said = _said(labelled, prompts)
+        asked, templates = labelled.asked(ANY_LANGUAGE, own)
+        said = class_sentences(asked, templates, own)
         names = list(said)
         truth = np.array([names.index(name) for name in labelled.truth])
     else:
@@ -99,7 +100,7 @@ def read_calibration(
         said = {text: [text] for text in SENTENCES}
         if classes is not None:
             templates = classes.templates_in(ANY_LANGUAGE)
-            said = class_sentences(classes.sentences(ANY_LANGUAGE), templates, prompts.of("en"))
+            said = class_sentences(classes.sentences(ANY_LANGUAGE), templates, own)
     least = limits.least_pictures
     if len(pictures) < LEAST_SET + least:
         raise InputError(
@@ -130,12 +131,3 @@ def _prepared(
 ) -> PreparedBatch:
     chosen: list[ImageSource] = [pictures[place] for place in places]
     return prepare_batch(chosen, preprocessing)
-
-
-def _said(labelled: LabelledPictures, prompts: Prompts) -> dict[str, list[str]]:
-    templates = labelled.templates_in()
-    said = labelled.words()
-    if said is None:
-        said = {name: (spoken(name),) for name in labelled.classes}
-        templates = templates or prompts.of("en")
-    return class_sentences(said, templates, prompts.of("en"))

@@ -108,7 +108,8 @@ def export(
     with _beside(out) as place:
         original.write_graphs(place, stored, note)
         reference = original.engine(place, engines[0])
-        parity = compare_with_torch(original, place, engines, pixels, LIMITS[stored], note)
+        limit = LIMITS[stored]
+        parity = compare_with_torch(original, reference, place, engines, pixels, limit, note)
         golden = Draft.of(reference, source.tokenizer(), source.config.preprocessing)
         lowered = _lower(source, place, engines, precision, calibration, note)
         reached = precision if lowered is None or lowered.is_taken else "float32"

@@ -163,6 +163,18 @@ class LabelledPictures:
             for name, words in self.classes.items()
         }
 
+    def asked(
+        self, language: str, own: Sequence[str]
+    ) -> tuple[dict[str, tuple[str, ...]], Sequence[str] | None]:
+        """Return what is asked of a model: sentences of every class, and templates for them.
+
+        Names alone are read out, and put into the set's templates, or into `own`, the model's.
+        """
+        said, templates = self.words(language), self.templates_in(language)
+        if said is None:
+            return {name: (spoken(name),) for name in self.classes}, templates or own
+        return said, templates
+
     def templates_in(self, language: str = ANY_LANGUAGE) -> tuple[str, ...] | None:
         """Return the set's own templates, or None if it has none."""
         return in_language(self.templates, language) or None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wordsight.data.labelled import LabelledPictures, spoken
+from wordsight.data.labelled import LabelledPictures
 from wordsight.engine.model import Model
 from wordsight.errors import InputError
 from wordsight.evaluation.cells import RETRIEVAL, Cell, predictions_of
@@ -163,15 +163,11 @@ class View:
     def _words(self, pictures: LabelledPictures) -> ClassVectors:
         """Embed the classes by what the user says of them, else by name in templates."""
         if self._classes is None:
-            said, templates = pictures.words(self.language), pictures.templates_in(self.language)
-            if said is None:
-                own = self.model.source.prompts()
-                templates = templates or own.of(self.language or "en")
-                said = {name: (spoken(name),) for name in pictures.classes}
-            self._asked = {name: tuple(texts) for name, texts in said.items()}
+            own = self.model.source.prompts().of(self.language or "en")
+            self._asked, templates = pictures.asked(self.language, own)
             self._classes = class_vectors(
                 self.model,
-                said,
+                self._asked,
                 templates=templates,
                 progress=lambda done, of: self._tell("sentences", done, of),
                 cache=self.embedder.cache,

@@ -75,6 +75,21 @@ def compress_in_place(
     graph.node.extend(nodes)
 
 
+def is_transposed(node: Any) -> bool:
+    """Say whether the weight of a Gemm has its output channels first."""
+    return any(a.name == "transB" and a.i for a in node.attribute)
+
+
+def int8_levels(
+    value: NDArray[np.float32], axis: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return a weight in levels of -127 to 127, and the scale of each channel."""
+    others = tuple(place for place in range(value.ndim) if place != axis % value.ndim)
+    scale = np.abs(value).max(axis=others, keepdims=True) / 127
+    scale = np.where(scale == 0, 1, scale).astype(np.float32)
+    return np.clip(np.rint(value / scale), -127, 127).astype(np.int8), scale
+
+
 def _channels(graph: Any) -> dict[str, tuple[str, int]]:
     """Map each weight of an operator that has channels to the operator and the axis of them."""
     found: dict[str, tuple[str, int]] = {}
@@ -82,8 +97,7 @@ def _channels(graph: Any) -> dict[str, tuple[str, int]]:
         kind = node.op_type
         if kind not in WITH_CHANNELS:
             continue
-        is_transposed = any(a.name == "transB" and a.i for a in node.attribute)
-        axis = 0 if kind in ("Conv", "Gather") or is_transposed else -1
+        axis = 0 if kind in ("Conv", "Gather") or is_transposed(node) else -1
         found[node.input[0 if kind == "Gather" else 1]] = kind, axis
     return found
 
@@ -99,10 +113,7 @@ def _as_half(onnx: Any, name: str, value: NDArray[np.float32]) -> tuple[list[Any
 def _as_int8(
     onnx: Any, name: str, value: NDArray[np.float32], axis: int
 ) -> tuple[list[Any], list[Any]]:
-    others = tuple(place for place in range(value.ndim) if place != axis % value.ndim)
-    scale = np.abs(value).max(axis=others, keepdims=True) / 127
-    scale = np.where(scale == 0, 1, scale).astype(np.float32)
-    levels = np.clip(np.rint(value / scale), -127, 127).astype(np.int8)
+    levels, scale = int8_levels(value, axis)
     stored = [
         onnx.numpy_helper.from_array(levels, f"{name}.int8"),
         onnx.numpy_helper.from_array(scale, f"{name}.scale"),

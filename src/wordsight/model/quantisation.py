@@ -125,7 +125,7 @@ def quantise(calibrated: Calibrated, kept: Collection[str] = ()) -> Any:
         )
         made.quantize_model()
     model = made.model.model
-    _drop_shapes(model)
+    del model.graph.value_info[:]
     compress_in_place(model, "int8", int8=("Gather",))
     return model
 
@@ -177,10 +177,6 @@ def _layers(model: Any) -> Iterator[Layer]:
             name = f"{name} ({node.name})"
         taken.add(name)
         yield Layer(name, node.name, node.input[1])
-
-
-def _drop_shapes(model: Any) -> None:
-    del model.graph.value_info[:]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wordsight.model.compression import int8_levels, is_transposed
 from wordsight.model.quantisation import Calibrated
 from wordsight.packages import require
 
@@ -21,32 +22,26 @@ def sensitivity(calibrated: Calibrated, batch: NDArray[Any]) -> dict[str, float]
     weights = {entry.name: entry for entry in calibrated.model.graph.initializer}
     model = onnx.ModelProto()
     model.CopyFrom(calibrated.model)
-    inputs = sorted({nodes[layer.node].input[0] for layer in calibrated.layers})
+    entry = str(model.graph.input[0].name)
+    inputs = sorted({nodes[layer.node].input[0] for layer in calibrated.layers} - {entry})
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inputs)
-    entry = str(model.graph.input[0].name)
-    if entry in inputs:
-        inputs.remove(entry)
-        kept = [output for output in model.graph.output if output.name != entry]
-        del model.graph.output[:]
-        model.graph.output.extend(kept)
     session = runtime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    seen: dict[str, NDArray[Any]] = dict(
-        zip(inputs, session.run(inputs, {entry: batch}), strict=True)
-    )
-    seen[entry] = batch
+    seen: dict[str, NDArray[Any]] = {entry: batch}
+    if inputs:
+        seen |= zip(inputs, session.run(inputs, {entry: batch}), strict=True)
     losses: dict[str, float] = {}
     for layer in calibrated.layers:
         node = nodes[layer.node]
         weight = onnx.numpy_helper.to_array(weights[layer.weight])
         x = seen[node.input[0]]
         exact = _alone(node, x, weight)
-        axis = 0 if node.op_type == "Conv" or _is_transposed(node) else weight.ndim - 1
-        rounded = _alone(
-            node, _rounded(x, *_range(calibrated.ranges, node.input[0])), _levels(weight, axis)
-        )
+        axis = 0 if node.op_type == "Conv" or is_transposed(node) else -1
+        levels, scale = int8_levels(weight, axis)
+        x = _rounded(x, *_range(calibrated.ranges, node.input[0]))
+        rounded = _alone(node, x, levels * scale)
         losses[layer.name] = float(((exact - rounded) ** 2).sum() / max((exact**2).sum(), 1e-30))
     return dict(sorted(losses.items(), key=lambda item: -item[1]))
 
@@ -56,7 +51,7 @@ def _alone(node: Any, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
     if node.op_type == "MatMul":
         return x @ weight
     if node.op_type == "Gemm":
-        return x @ (weight.T if _is_transposed(node) else weight)
+        return x @ (weight.T if is_transposed(node) else weight)
     onnx = require("onnx", extra="torch")
     runtime = require("onnxruntime", extra="torch")
     single = onnx.NodeProto()
@@ -78,10 +73,6 @@ def _alone(node: Any, x: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
     return session.run(None, {"x": x, "w": weight})[0]
 
 
-def _is_transposed(node: Any) -> bool:
-    return any(a.name == "transB" and a.i for a in node.attribute)
-
-
 def _range(ranges: Any, name: str) -> tuple[float, float]:
     low, high = ranges[name].range_value
     return min(0.0, float(np.min(low))), max(0.0, float(np.max(high)))
@@ -92,11 +83,3 @@ def _rounded(x: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     scale = max(high - low, 1e-30) / 255
     zero = round(-low / scale)
     return ((np.rint(x / scale) + zero).clip(0, 255) - zero).astype(np.float32) * np.float32(scale)
-
-
-def _levels(weight: NDArray[Any], axis: int) -> NDArray[Any]:
-    """Round a weight to the 255 levels of each channel, and back."""
-    others = tuple(place for place in range(weight.ndim) if place != axis)
-    scale = np.abs(weight).max(axis=others, keepdims=True) / 127
-    scale[scale == 0] = 1
-    return (np.rint(weight / scale) * scale).astype(np.float32)
