@@ -1,6 +1,5 @@
 """Sentences that read the same are encoded once; every one gets its own row, in its place."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,24 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import worlds
+from counted import Counted
 from wordsight import load
 from wordsight.engine.texts import encode_texts
 from wordsight.model.outputs import EMBEDDING
 
 WORDS = st.sampled_from([*worlds.COLOURS, *worlds.SHAPES])
-
-
-class Counted:
-    """A real runner that counts the rows it was given."""
-
-    def __init__(self, runner):
-        self.runner, self.num_rows = runner, 0
-        self.path, self.outputs = runner.path, runner.outputs
-        self.takes_any_length = runner.takes_any_length
-
-    def run(self, batch, outputs: Sequence[str] = (EMBEDDING,)):
-        self.num_rows += len(batch)
-        return self.runner.run(batch, outputs)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

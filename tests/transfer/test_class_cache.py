@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +12,14 @@ from hypothesis import strategies as st
 
 import wordsight as ws
 import worlds
+from counted import Counted
 from wordsight.engine.model import Model
-from wordsight.model.outputs import EMBEDDING
 from wordsight.transfer import class_vectors
 from wordsight.transfer.class_cache import ClassCache, cache_key
 
 CLASSES = [f"{colour} {shape}" for colour in worlds.COLOURS for shape in worlds.SHAPES]
 TEMPLATES = ["a {}", "a big {}", "a small {} on the table"]
 NUM_SENTENCES = len(CLASSES) * len(TEMPLATES)
-
-
-class Counted:
-    """A real runner that counts the rows it was given."""
-
-    def __init__(self, runner):
-        self.runner, self.num_rows = runner, 0
-        self.path, self.outputs = runner.path, runner.outputs
-        self.takes_any_length = runner.takes_any_length
-
-    def run(self, batch, outputs: Sequence[str] = (EMBEDDING,)):
-        self.num_rows += len(batch)
-        return self.runner.run(batch, outputs)
 
 
 def counting(path: Path, **settings: object) -> tuple[Model, Counted]:

@@ -89,7 +89,8 @@ class Lowered:
             "",
             markdown(self.engines),
         ]
-        lines += [f"- {failure}" for failure in self.failures]
+        if not self.towers:  # else each says its own
+            lines += [f"- {failure}" for failure in self.failures]
         for tower in self.towers:
             lines.append(f"- {tower.tower} tower: {tower.precision}, {tower.num_layers} layers")
             lines += [f"  - in higher precision: {name} ({loss:.2e})" for name, loss in tower.kept]
